@@ -151,14 +151,19 @@ impl TableMeta {
     /// Returns the column of exactly that name, otherwise the only one that differs in letter case
     /// alone.
     pub fn column(&self, name: &str) -> Option<&ColumnMeta> {
-        self.columns.iter().find(|c| c.name == name).or_else(|| {
-            let mut alike = self
-                .columns
-                .iter()
-                .filter(|c| c.name.to_lowercase() == name.to_lowercase());
-            alike.next().filter(|_| alike.next().is_none())
-        })
+        find_column(&self.columns, name)
     }
+}
+
+/// Returns the column of exactly that name, otherwise the only one that differs in letter case
+/// alone.
+pub(crate) fn find_column<'a>(columns: &'a [ColumnMeta], name: &str) -> Option<&'a ColumnMeta> {
+    columns.iter().find(|c| c.name == name).or_else(|| {
+        let mut alike = columns
+            .iter()
+            .filter(|c| c.name.to_lowercase() == name.to_lowercase());
+        alike.next().filter(|_| alike.next().is_none())
+    })
 }
 
 /// A table in a listing.

@@ -10,7 +10,7 @@ const INC: (&str, &str) = ("mode", "incrementing");
 const STAMP: (&str, &str) = ("mode", "timestamp");
 
 /// Errors and warnings of a config's probe, each with its key.
-async fn probed(fixture: &Fixture) -> (Vec<String>, Vec<String>) {
+pub async fn probed(fixture: &Fixture) -> (Vec<String>, Vec<String>) {
     let mut report = ConfigReport::default();
     JdbcSource.probe(&fixture.config(), &mut report).await;
     let reported = |problems: Vec<connector_api::config::ConfigProblem>| {

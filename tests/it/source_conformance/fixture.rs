@@ -295,6 +295,26 @@ impl Fixture {
         }
     }
 
+    /// Polls until the task fails, and returns its error.
+    pub async fn error(&mut self, task: &mut dyn SourceTask) -> String {
+        let end = tokio::time::Instant::now() + PLENTY;
+        loop {
+            let polled = tokio::time::timeout_at(end, task.poll())
+                .await
+                .expect("an error in time");
+            let mut records = Vec::new();
+            match polled {
+                Ok(batch) => self.take(batch, &mut records).await,
+                Err(error) => return error.to_string(),
+            }
+            assert!(
+                tokio::time::Instant::now() < end,
+                "{:?}: no error",
+                self.server
+            );
+        }
+    }
+
     async fn take(&mut self, batch: SourceBatch, records: &mut Vec<Record>) {
         self.stored.note(&batch);
         records.extend(batch.records);

@@ -13,6 +13,8 @@ pub(crate) mod sql_lexer;
 pub(crate) mod sqlite;
 pub(crate) mod writing;
 
+use std::ops::RangeInclusive;
+
 use connector_api::ErrorKind;
 
 pub(crate) use self::capabilities::{
@@ -56,10 +58,14 @@ pub trait Dialect: Send + Sync {
         false
     }
 
-    /// SQL that tests whether a column's value is a point in time, for databases in which any
-    /// column may hold any value.
-    fn is_time(&self, _column: &str) -> Option<String> {
+    /// SQL that tests a column's values, for databases in which any column may hold any value.
+    fn time_tests(&self, _column: &str) -> Option<TimeTests> {
         None
+    }
+
+    /// Returns the integers that a column of that SQL type can be compared with.
+    fn comparable_integers(&self, _sql_type: &str) -> RangeInclusive<i64> {
+        i64::MIN..=i64::MAX
     }
 
     /// True if a column of that type, bound as a parameter, can distinguish and order rows.
@@ -110,6 +116,14 @@ pub trait Dialect: Send + Sync {
         self.quote(identifier, &mut out);
         out
     }
+}
+
+/// SQL that tests a value.
+pub struct TimeTests {
+    /// It is a point in time.
+    pub is_time: String,
+    /// It is read as milliseconds since 1970, and more likely counts seconds.
+    pub counts_seconds: String,
 }
 
 /// Maximum digits of a fractional second.

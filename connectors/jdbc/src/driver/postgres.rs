@@ -3,6 +3,7 @@
 use connector_api::{Error, Result, SchemaType, Value};
 use sqlx::encode::{Encode, IsNull};
 use sqlx::error::{BoxDynError, DatabaseError};
+use sqlx::postgres::types::Oid;
 use sqlx::postgres::{
     LoginMethod, LoginMethods, PgArgumentBuffer, PgColumn, PgConnectOptions, PgConnection,
     PgDatabaseError, PgQueryResult, PgRow, PgSslMode, PgTypeInfo,
@@ -349,6 +350,9 @@ fn small_value(row: &PgRow, index: usize) -> Result<Value> {
             <i32 as Decode<Postgres>>::decode(value).map_err(short)?,
         )),
         "INT8" => Value::I64(<i64 as Decode<Postgres>>::decode(value).map_err(short)?),
+        "OID" => Value::I64(i64::from(
+            <Oid as Decode<Postgres>>::decode(value).map_err(short)?.0,
+        )),
         "FLOAT4" => Value::F64(f64::from(
             <f32 as Decode<Postgres>>::decode(value).map_err(short)?,
         )),

@@ -8,6 +8,7 @@ pub(crate) mod read_types;
 pub(crate) mod widening;
 pub(crate) mod writing;
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use connector_api::ErrorKind;
@@ -148,8 +149,26 @@ impl Dialect for PostgresDialect {
     fn orders(&self, meta: &ColumnMeta) -> bool {
         matches!(
             meta.data_type.as_str(),
-            "int2" | "int4" | "int8" | "numeric" | "text" | "varchar" | "bpchar" | "uuid" | "bytea"
+            "int2"
+                | "int4"
+                | "int8"
+                | "oid"
+                | "numeric"
+                | "text"
+                | "varchar"
+                | "bpchar"
+                | "uuid"
+                | "bytea"
         )
+    }
+
+    /// An oid has 32 bits without a sign. There are no operators that compare it with an integer:
+    /// the integer is converted to an oid, and the server refuses others ("OID out of range").
+    fn comparable_integers(&self, sql_type: &str) -> RangeInclusive<i64> {
+        match sql_type {
+            "oid" => 0..=i64::from(u32::MAX),
+            _ => i64::MIN..=i64::MAX,
+        }
     }
 
     /// Classes from PostgreSQL's "Error Codes" appendix.

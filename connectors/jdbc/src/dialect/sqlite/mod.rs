@@ -15,7 +15,7 @@ use connector_api::{ErrorKind, SchemaType};
 use super::advice::{DUPLICATE, NOT_NULL};
 use super::read::{ReadColumn, ReadOptions, ValueDecoding};
 use super::sql_lexer::SqlLexer;
-use super::{Capabilities, Dialect, ServerLimits, SqlSyntax};
+use super::{Capabilities, Dialect, ServerLimits, SqlSyntax, TimeTests};
 use crate::catalog::ColumnMeta;
 use crate::url::DatabaseKind;
 
@@ -113,8 +113,11 @@ impl Dialect for SqliteDialect {
         }
     }
 
-    fn is_time(&self, column: &str) -> Option<String> {
-        Some(read_types::is_time(column))
+    fn time_tests(&self, column: &str) -> Option<TimeTests> {
+        Some(TimeTests {
+            is_time: read_types::is_time(column),
+            counts_seconds: read_types::counts_seconds(column),
+        })
     }
 
     /// 64-bit integers and text are bound as they are stored; offsets cannot hold BLOBs, and floats

@@ -86,6 +86,14 @@ pub(crate) fn is_time(column: &str) -> String {
     )
 }
 
+/// An expression that tests whether a value is an integer that counts the seconds of the years 1973
+/// to 2106. As milliseconds they are all in the first weeks of 1970.
+pub(crate) fn counts_seconds(column: &str) -> String {
+    format!(
+        "CASE typeof({column}) WHEN 'integer' THEN {column} BETWEEN 100000000 AND 4294967295 ELSE 0 END"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use connector_api::SchemaType;

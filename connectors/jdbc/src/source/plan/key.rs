@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use connector_api::{Error, Result, Schema, Value};
 
+use super::mode_columns::suggestion;
 use crate::catalog::{ColumnMeta, TableMeta};
 use crate::dialect::Dialect;
 use crate::dialect::read::{ReadColumn, ValueDecoding};
@@ -107,8 +108,9 @@ pub(crate) fn marker(
         .column(name)
         .and_then(|c| columns.iter().position(|read| *read.name == c.name));
     let Some(at) = found else {
+        let hint = suggestion(name, &meta.columns);
         return Err(Error::config(format!(
-            "table {} has no column {name} (delete.marker.column): {remedy}",
+            "table {} has no column {name} (delete.marker.column): {remedy}{hint}",
             meta.id
         )));
     };

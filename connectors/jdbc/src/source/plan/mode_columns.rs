@@ -1,9 +1,10 @@
 //! Finds the columns that a mode compares, in a table or a query, and checks whether their types
 //! can be compared. Pure.
 
+use connector_api::config::near;
 use connector_api::{Error, Result};
 
-use crate::catalog::{ColumnMeta, TableMeta};
+use crate::catalog::{ColumnMeta, TableMeta, find_column};
 use crate::dialect::Dialect;
 use crate::dialect::read::ValueDecoding;
 use crate::source::config::mapping::columns_of;
@@ -19,13 +20,42 @@ pub(crate) struct ModeColumns<'a> {
     pub timestamps: Vec<&'a ColumnMeta>,
 }
 
-/// A column whose type does not fit the mode.
+/// Why the mode cannot compare a column.
 #[derive(Debug)]
-pub(crate) struct TypeMismatch {
+pub(crate) struct ColumnProblem {
     /// The key that names the column.
     pub key: &'static str,
     /// The problem and its remedy.
     pub text: String,
+    /// True if Kafka Connect accepts such a connector and its task fails (recorded cases 242 and
+    /// 244).
+    pub fails_at_start: bool,
+}
+
+impl ColumnProblem {
+    /// A column whose type does not fit the mode.
+    pub(crate) fn misfit(key: &'static str, text: String) -> Self {
+        Self {
+            key,
+            text,
+            fails_at_start: false,
+        }
+    }
+
+    /// A column that a table does not have, or that may be NULL.
+    fn at_start(key: &'static str, error: &Error) -> Self {
+        Self {
+            key,
+            text: error.message().to_owned(),
+            fails_at_start: true,
+        }
+    }
+}
+
+impl From<ColumnProblem> for Error {
+    fn from(problem: ColumnProblem) -> Self {
+        Self::config(problem.text)
+    }
 }
 
 /// Where a column comes from, for messages.
@@ -37,90 +67,110 @@ enum SqlPlace<'a> {
 
 impl<'a> ModeColumns<'a> {
     /// Finds the columns in a table; `shown` is its name in messages.
-    /// Errors: `Config` when a column is missing, may be NULL or has an unsuitable type, with
-    /// Confluent's texts.
+    /// Errors: when a column is missing, may be NULL or has an unsuitable type, with Confluent's
+    /// texts.
     pub(crate) fn of_table(
         meta: &'a TableMeta,
         config: &SourceConfig,
         dialect: &dyn Dialect,
         shown: &str,
-    ) -> Result<ModeColumns<'a>> {
+    ) -> Result<ModeColumns<'a>, ColumnProblem> {
         let named = Self::named(meta, config, shown)?;
         if let Some(misfit) = named.misfit(config, dialect, SqlPlace::Table(shown)) {
-            return Err(Error::config(misfit.text));
+            return Err(misfit);
         }
         named.check_nulls(config, shown)?;
         Ok(named)
     }
 
-    /// Finds the columns in a query's result. Errors: `Config` when one is missing.
+    /// Finds the columns in a query's result. Errors: when one is missing.
     pub(crate) fn of_query(
         metas: &'a [ColumnMeta],
         config: &SourceConfig,
-    ) -> Result<ModeColumns<'a>> {
-        let find = |name: &String| {
-            let exact = metas.iter().find(|c| c.name == *name);
-            exact
-                .or_else(|| metas.iter().find(|c| c.name.eq_ignore_ascii_case(name)))
-                .ok_or_else(|| {
-                    Error::config(format!(
-                        "column {name} is not in the result of the query: select it with that name"
-                    ))
-                })
+    ) -> Result<ModeColumns<'a>, ColumnProblem> {
+        let find = |key: &'static str, name: &String| {
+            find_column(metas, name).ok_or_else(|| {
+                // the names of a masked query's columns must not be shown
+                let known = metas.iter().filter(|_| !config.query_is_masked);
+                let hint = suggestion(name, known);
+                let text = format!(
+                    "column {name} is not in the result of the query: select it with that \
+                     name{hint}"
+                );
+                ColumnProblem::misfit(key, text)
+            })
         };
         let id = config
             .id_column
             .as_ref()
             .filter(|_| config.mode.has_id())
-            .map(find)
+            .map(|name| find("incrementing.column.name", name))
             .transpose()?;
         let named = config
             .timestamp_columns
             .iter()
             .filter(|_| config.mode.has_timestamp());
-        let timestamps = named.map(find).collect::<Result<Vec<_>>>()?;
+        let timestamps = named
+            .map(|name| find("timestamp.column.name", name))
+            .collect::<Result<Vec<_>, _>>()?;
         if config.mode.has_timestamp() && timestamps.is_empty() {
-            return Err(Error::config(
-                "timestamp.column.name is needed to read a query in this mode",
+            return Err(ColumnProblem::misfit(
+                "timestamp.column.name",
+                "timestamp.column.name is needed to read a query in this mode".to_owned(),
             ));
         }
         Ok(Self { id, timestamps })
     }
 
-    fn named(meta: &'a TableMeta, config: &SourceConfig, shown: &str) -> Result<ModeColumns<'a>> {
+    fn named(
+        meta: &'a TableMeta,
+        config: &SourceConfig,
+        shown: &str,
+    ) -> Result<ModeColumns<'a>, ColumnProblem> {
         let id = if config.mode.has_id() {
-            Some(id_column(meta, config, shown)?)
+            let found = id_column(meta, config, shown);
+            Some(found.map_err(|error| ColumnProblem::at_start(id_key(config), &error))?)
         } else {
             None
         };
         let timestamps = if config.mode.has_timestamp() {
-            timestamp_columns(meta, config, shown)?
+            timestamp_columns(meta, config, shown)
+                .map_err(|error| ColumnProblem::at_start(timestamp_key(config), &error))?
         } else {
             Vec::new()
         };
         Ok(Self { id, timestamps })
     }
 
-    fn check_nulls(&self, config: &SourceConfig, shown: &str) -> Result<()> {
+    fn check_nulls(&self, config: &SourceConfig, shown: &str) -> Result<(), ColumnProblem> {
         let nullable = |c: &ColumnMeta| c.nullable && c.key_position.is_none();
+        let refused = |key, text: String| {
+            Err(ColumnProblem {
+                key,
+                text,
+                fails_at_start: true,
+            })
+        };
         if let Some(id) = self.id
             && config.validate_non_null
             && nullable(id)
         {
-            return Err(Error::config(format!(
+            let text = format!(
                 "Cannot make incremental queries using incrementing column {} on {shown} because this column is \
                      nullable.",
                 id.name
-            )));
+            );
+            return refused(id_key(config), text);
         }
         let all_nullable = config.validate_non_null && self.timestamps.iter().all(|c| nullable(c));
         if config.mode.has_timestamp() && (all_nullable || self.timestamps.is_empty()) {
             let names: Vec<_> = self.timestamps.iter().map(|c| c.name.as_str()).collect();
-            return Err(Error::config(format!(
+            let text = format!(
                 "Cannot make incremental queries using timestamp columns {} on {shown} because all of these columns are \
                  nullable.",
                 names.join(",")
-            )));
+            );
+            return refused(timestamp_key(config), text);
         }
         Ok(())
     }
@@ -131,7 +181,7 @@ impl<'a> ModeColumns<'a> {
         config: &SourceConfig,
         dialect: &dyn Dialect,
         place: SqlPlace<'_>,
-    ) -> Option<TypeMismatch> {
+    ) -> Option<ColumnProblem> {
         let id = self.id.and_then(|id| id_misfit(id, config, dialect, place));
         id.or_else(|| {
             self.timestamps
@@ -140,8 +190,9 @@ impl<'a> ModeColumns<'a> {
         })
     }
 
-    /// Returns SQL that counts, for each timestamp column in some rows of `from`, the values and
-    /// those of them that are times; `None` if the types already decide it.
+    /// Returns SQL that counts, for each timestamp column in some rows of `from`, the values, those
+    /// of them that are times, and those that seem to count seconds; `None` if the types already
+    /// decide it.
     pub(crate) fn values_sql(
         &self,
         dialect: &dyn Dialect,
@@ -151,12 +202,12 @@ impl<'a> ModeColumns<'a> {
         let columns: Vec<_> = self.timestamps.iter().map(|c| name(&c.name)).collect();
         let tests: Option<Vec<_>> = columns
             .iter()
-            .map(|column| dialect.is_time(column))
+            .map(|column| dialect.time_tests(column))
             .collect();
-        let counts = columns
-            .iter()
-            .zip(tests?)
-            .map(|(column, test)| format!("COUNT(NULLIF({column}, 0)), SUM({test})"));
+        let counts = columns.iter().zip(tests?).map(|(column, test)| {
+            let (is_time, counts_seconds) = (test.is_time, test.counts_seconds);
+            format!("COUNT(NULLIF({column}, 0)), SUM({is_time}), SUM({counts_seconds})")
+        });
         let (counts, columns) = (counts.collect::<Vec<_>>().join(", "), columns.join(", "));
         (!columns.is_empty()).then(|| {
             format!("SELECT {counts} FROM (SELECT {columns} FROM {from} LIMIT {LOOKED_AT}) AS v")
@@ -164,16 +215,22 @@ impl<'a> ModeColumns<'a> {
     }
 }
 
-/// Returns the mismatch in a table, whatever else is wrong with it.
-pub(crate) fn table_misfit(
+/// What the values of timestamp columns show.
+#[derive(Debug, Default)]
+pub(crate) struct JudgedValues {
+    pub warnings: Vec<String>,
+    /// True if each column had values: they need not be examined again.
+    pub decided: bool,
+}
+
+/// Returns why the mode cannot compare a table's columns.
+pub(crate) fn table_problem(
     meta: &TableMeta,
     config: &SourceConfig,
     dialect: &dyn Dialect,
     shown: &str,
-) -> Option<TypeMismatch> {
-    ModeColumns::named(meta, config, shown)
-        .ok()?
-        .misfit(config, dialect, SqlPlace::Table(shown))
+) -> Option<ColumnProblem> {
+    ModeColumns::of_table(meta, config, dialect, shown).err()
 }
 
 /// Returns the mismatch in the result of a query.
@@ -181,18 +238,22 @@ pub(crate) fn query_misfit(
     compared: &ModeColumns<'_>,
     config: &SourceConfig,
     dialect: &dyn Dialect,
-) -> Option<TypeMismatch> {
+) -> Option<ColumnProblem> {
     compared.misfit(config, dialect, SqlPlace::Query)
 }
 
 /// Evaluates the values of timestamp columns. `counts` are the result of
-/// [`ModeColumns::values_sql`]. Returns a warning for a column of which some values are not times.
-/// Errors: `Config` for one of which no value is.
-pub(crate) fn judge_values(names: &[&str], counts: &[Option<i64>]) -> Result<Vec<String>> {
-    let mut warnings = Vec::new();
-    for (name, counts) in names.iter().zip(counts.chunks(2)) {
+/// [`ModeColumns::values_sql`]. Warns of a column of which some values are not times, or all seem to
+/// count seconds.
+/// Errors: `Config` for one of which no value is a time.
+pub(crate) fn judge_values(names: &[&str], counts: &[Option<i64>]) -> Result<JudgedValues> {
+    let mut judged = JudgedValues {
+        warnings: Vec::new(),
+        decided: true,
+    };
+    for (name, counts) in names.iter().zip(counts.chunks(3)) {
         match counts {
-            [Some(there @ 1..), Some(0) | None] => {
+            [Some(there @ 1..), Some(0) | None, _] => {
                 return Err(Error::config(format!(
                     "Invalid type for timestamp column: the values of {name} are not dates or \
                      date-times ({there} were checked): texts must begin with YYYY-MM-DD, integers \
@@ -200,16 +261,25 @@ pub(crate) fn judge_values(names: &[&str], counts: &[Option<i64>]) -> Result<Vec
                      column with timestamp.column.name, or choose mode=incrementing or mode=bulk"
                 )));
             }
-            [Some(there), Some(times)] if times < there => warnings.push(format!(
+            [Some(there), Some(times), _] if times < there => judged.warnings.push(format!(
                 "column {name}: {} of the first {there} values are not dates or date-times, and \
                  such rows may never be read: correct them, or name another column with \
                  timestamp.column.name",
                 there - times
             )),
-            _ => {}
+            [Some(there @ 1..), _, Some(seconds)] if seconds == there => {
+                judged.warnings.push(format!(
+                    "column {name}: its integers seem to count seconds since 1970, and are read as \
+                     milliseconds: of rows of the same second, those written after the others were \
+                     read are never read; store milliseconds, or read a view or a query with \
+                     {name} * 1000 AS {name}"
+                ));
+            }
+            [Some(1..), ..] => {}
+            _ => judged.decided = false,
         }
     }
-    Ok(warnings)
+    Ok(judged)
 }
 
 /// Returns the incrementing column of a table, which messages call `shown`.
@@ -226,8 +296,9 @@ pub(crate) fn id_column<'a>(
     };
     match mapped.or(config.id_column.as_ref()) {
         Some(name) => meta.column(name).ok_or_else(|| {
+            let hint = suggestion(name, &meta.columns);
             Error::config(format!(
-                "Incrementing column: {name} does not exist in table '{shown}'"
+                "Incrementing column: {name} does not exist in table '{shown}'{hint}"
             ))
         }),
         None => meta
@@ -241,6 +312,15 @@ pub(crate) fn id_column<'a>(
                 ))
             }),
     }
+}
+
+/// Returns the name that is most likely meant, as the end of a text; empty if there is none.
+pub(crate) fn suggestion<'a>(
+    name: &str,
+    columns: impl IntoIterator<Item = &'a ColumnMeta>,
+) -> String {
+    let known = columns.into_iter().map(|column| column.name.as_str());
+    near(name, known).map_or_else(String::new, |near| format!("; did you mean {near}?"))
 }
 
 fn timestamp_columns<'a>(
@@ -259,9 +339,11 @@ fn timestamp_columns<'a>(
         .map(String::as_str)
         .collect();
     if !missing.is_empty() {
+        let hints = missing.iter().map(|name| suggestion(name, &meta.columns));
         return Err(Error::config(format!(
-            "Timestamp columns: {} do not exist in table '{shown}'",
-            missing.join(", ")
+            "Timestamp columns: {} do not exist in table '{shown}'{}",
+            missing.join(", "),
+            hints.collect::<String>()
         )));
     }
     Ok(names.iter().filter_map(|name| meta.column(name)).collect())
@@ -329,21 +411,19 @@ fn id_misfit(
     config: &SourceConfig,
     dialect: &dyn Dialect,
     place: SqlPlace<'_>,
-) -> Option<TypeMismatch> {
+) -> Option<ColumnProblem> {
     let key = id_key(config);
     let read = dialect.read_column(column, &config.read).read;
     let what = described(column, place);
     if column.invisible {
-        return Some(TypeMismatch {
+        return Some(ColumnProblem::misfit(
             key,
-            text: invisible("incrementing", &what, key),
-        });
+            invisible("incrementing", &what, key),
+        ));
     }
     if counts(&read) {
-        return has_fraction(column, &read).then(|| TypeMismatch {
-            key,
-            text: fraction(&what, key, place),
-        });
+        return has_fraction(column, &read)
+            .then(|| ColumnProblem::misfit(key, fraction(&what, key, place)));
     }
     let name = &column.name;
     let advice = match (is_timestamp(&read), config.mode) {
@@ -364,7 +444,7 @@ fn id_misfit(
     let text = format!(
         "Invalid type for incrementing column: {what}, not an integer that only increases; {advice}"
     );
-    Some(TypeMismatch { key, text })
+    Some(ColumnProblem::misfit(key, text))
 }
 
 fn timestamp_misfit(
@@ -372,15 +452,15 @@ fn timestamp_misfit(
     config: &SourceConfig,
     dialect: &dyn Dialect,
     place: SqlPlace<'_>,
-) -> Option<TypeMismatch> {
+) -> Option<ColumnProblem> {
     let key = timestamp_key(config);
     let read = dialect.read_column(column, &config.read).read;
     let what = described(column, place);
     if column.invisible {
-        return Some(TypeMismatch {
+        return Some(ColumnProblem::misfit(
             key,
-            text: invisible("timestamp", &what, key),
-        });
+            invisible("timestamp", &what, key),
+        ));
     }
     if is_timestamp(&read) || dialect.may_hold_times(column, &read) {
         return None;
@@ -406,7 +486,7 @@ fn timestamp_misfit(
     };
     let text =
         format!("Invalid type for timestamp column: {what}, not a date or a date-time; {advice}");
-    Some(TypeMismatch { key, text })
+    Some(ColumnProblem::misfit(key, text))
 }
 
 /// Describes a column and its type for messages.
@@ -440,15 +520,18 @@ mod tests {
                 &["a", "b"],
                 &counts.iter().copied().map(Some).collect::<Vec<_>>(),
             )
-            .map(|w| w.len())
         };
+        let warnings = |counts: &[i64]| judged(counts).unwrap().warnings.len();
+        let is_decided = |counts: &[i64]| judged(counts).unwrap().decided;
         assert_eq!(
-            judged(&[0, 0, 5, 5]).unwrap(),
+            warnings(&[0, 0, 0, 5, 5, 0]),
             0,
             "without values nothing is refused"
         );
-        assert_eq!(judged(&[3, 2, 5, 5]).unwrap(), 1);
-        let refused = judged(&[3, 3, 5, 0]).unwrap_err();
+        assert!(!is_decided(&[0, 0, 0, 5, 5, 0]) && is_decided(&[1, 1, 0, 5, 5, 0]));
+        assert_eq!(warnings(&[3, 2, 0, 5, 5, 0]), 1);
+        assert_eq!(warnings(&[3, 3, 3, 5, 5, 4]), 1);
+        let refused = judged(&[3, 3, 0, 5, 0, 0]).unwrap_err();
         assert!(
             refused.message().contains("the values of b are not dates"),
             "{refused}"

@@ -24,6 +24,8 @@ pub(crate) struct QueryShape {
     /// `SELECT … FROM …`, or the user's query.
     pub select: String,
     pub id: Option<String>,
+    /// SQL type of the id column.
+    pub id_type: String,
     /// The timestamp column, or COALESCE of several.
     pub timestamp: Option<String>,
     /// SQL type to which a bound timestamp is cast, for databases that require it.
@@ -110,6 +112,23 @@ impl QueryBuilder<'_> {
         self.bind(SqlParam::I64(n), "")
     }
 
+    /// `id > n`, also where the type of the id has no number that low or that high.
+    fn above(&mut self, id: &str, id_type: &str, n: i64) -> &mut Self {
+        let known = self.dialect.comparable_integers(id_type);
+        let (operator, bound) = if n < *known.start() {
+            (" >= ", *known.start())
+        } else {
+            (" > ", n.min(*known.end()))
+        };
+        self.text(id).text(operator).long(bound)
+    }
+
+    /// `id <= n`, also where the type of the id has no number that high.
+    fn id_up_to(&mut self, id: &str, id_type: &str, n: i64) -> &mut Self {
+        let known = self.dialect.comparable_integers(id_type);
+        self.text(id).text(" <= ").long(n.min(*known.end()))
+    }
+
     fn build(self) -> SqlStatement {
         SqlStatement {
             sql: self.sql.into(),
@@ -184,10 +203,10 @@ pub(crate) fn statement(
         params: Vec::new(),
     };
     match (shape.mode, &shape.id, &shape.timestamp) {
-        (SourceMode::Incrementing, Some(id), _) => by_id(&mut b, id, from),
+        (SourceMode::Incrementing, Some(id), _) => by_id(&mut b, id, &shape.id_type, from),
         (SourceMode::Timestamp, _, Some(timestamp)) => by_timestamp(&mut b, shape, timestamp, from),
         (SourceMode::TimestampIncrementing, Some(id), Some(timestamp)) => {
-            by_timestamp_and_id(&mut b, timestamp, id, from);
+            by_timestamp_and_id(&mut b, timestamp, (id, &shape.id_type), from);
         }
         _ if shape.paged => by_key(&mut b, shape, from),
         _ => {}
@@ -202,13 +221,10 @@ pub(crate) fn statement(
     b.build()
 }
 
-fn by_id(b: &mut QueryBuilder<'_>, id: &str, from: &ReadPosition) {
-    b.text(" WHERE ")
-        .text(id)
-        .text(" > ")
-        .long(from.id.unwrap_or(-1));
+fn by_id(b: &mut QueryBuilder<'_>, id: &str, id_type: &str, from: &ReadPosition) {
+    b.text(" WHERE ").above(id, id_type, from.id.unwrap_or(-1));
     if let Some(up_to) = from.up_to {
-        b.text(" AND ").text(id).text(" <= ").long(up_to);
+        b.text(" AND ").id_up_to(id, id_type, up_to);
     }
     b.text(" ORDER BY ").text(id).text(" ASC");
 }
@@ -258,7 +274,12 @@ fn by_timestamp(
     b.text(" ASC");
 }
 
-fn by_timestamp_and_id(b: &mut QueryBuilder<'_>, timestamp: &str, id: &str, from: &ReadPosition) {
+fn by_timestamp_and_id(
+    b: &mut QueryBuilder<'_>,
+    timestamp: &str,
+    (id, id_type): (&str, &str),
+    from: &ReadPosition,
+) {
     let after = from.timestamp.unwrap_or(0);
     b.text(" WHERE ")
         .text(timestamp)
@@ -269,9 +290,7 @@ fn by_timestamp_and_id(b: &mut QueryBuilder<'_>, timestamp: &str, id: &str, from
         .text(" = ")
         .timestamp(after)
         .text(" AND ")
-        .text(id)
-        .text(" > ")
-        .long(from.id.unwrap_or(-1));
+        .above(id, id_type, from.id.unwrap_or(-1));
     b.text(") OR ").text(timestamp).text(" > ").timestamp(after);
     b.text(") ORDER BY ")
         .text(timestamp)
@@ -521,9 +540,14 @@ pub(crate) fn id_of(value: &Value) -> Result<i64> {
             .unscaled_i128()
             .and_then(|n| i64::try_from(n).ok())
             .ok_or_else(|| {
-                Error::new(
+                let error = Error::new(
                     ErrorKind::Record,
                     "Decimal value for incrementing column exceeded Long.MAX_VALUE",
+                );
+                error.and_line(
+                    "How far the rows are read is stored as an integer of 64 bits: choose \
+                     mode=timestamp or mode=bulk, or name another column with \
+                     incrementing.column.name.",
                 )
             }),
         value => value.as_i64().ok_or_else(|| {
@@ -550,6 +574,7 @@ mod tests {
             mode,
             select: "SELECT * FROM `t`".into(),
             id: Some("`id`".into()),
+            id_type: "int".into(),
             timestamp: Some("`ts`".into()),
             timestamp_type: "datetime".into(),
             key: key

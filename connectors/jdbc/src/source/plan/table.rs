@@ -133,12 +133,9 @@ fn table_shape(
         mode: config.mode,
         select: format!("SELECT {select} FROM {}", quoting.table(meta)),
         id: mode.id.map(|c| quoting.column(meta, &c.name)),
+        id_type: type_of(mode.id),
         timestamp: timestamp_sql(timestamps, quoting.dialect),
-        timestamp_type: mode
-            .timestamps
-            .first()
-            .map(|c| c.data_type.clone())
-            .unwrap_or_default(),
+        timestamp_type: type_of(mode.timestamps.first().copied()),
         key: order_by.iter().map(|c| quoting.typed(meta, c)).collect(),
         paged,
         suffix: config.suffix.clone(),
@@ -262,12 +259,9 @@ fn query_shape(
         mode: config.mode,
         select,
         id: compared.id.map(|c| quoting.name(&c.name)),
+        id_type: type_of(compared.id),
         timestamp: timestamp_sql(timestamps, quoting.dialect),
-        timestamp_type: compared
-            .timestamps
-            .first()
-            .map(|c| c.data_type.clone())
-            .unwrap_or_default(),
+        timestamp_type: type_of(compared.timestamps.first().copied()),
         key: Vec::new(),
         paged: false,
         suffix: config.suffix.clone(),
@@ -398,6 +392,11 @@ fn timestamp_sql(columns: impl Iterator<Item = String>, dialect: &dyn Dialect) -
         [one] => Some(one.clone()),
         several => Some(format!("COALESCE({})", several.join(","))),
     }
+}
+
+/// Returns the SQL type of a column; empty without one.
+fn type_of(column: Option<&ColumnMeta>) -> String {
+    column.map(|c| c.data_type.clone()).unwrap_or_default()
 }
 
 /// Returns the fields of a record with these columns.

@@ -300,6 +300,7 @@ mod tests {
                 mode,
                 select: String::new(),
                 id: None,
+                id_type: String::new(),
                 timestamp: None,
                 timestamp_type: String::new(),
                 key: vec![],

@@ -152,6 +152,7 @@ mod tests {
                 mode: SourceMode::Bulk,
                 select: String::new(),
                 id: None,
+                id_type: String::new(),
                 timestamp: None,
                 timestamp_type: String::new(),
                 key: vec![],

@@ -11,7 +11,8 @@ use crate::ident::TableId;
 use crate::source::config::SourceConfig;
 use crate::source::plan::table::{self, TablePlan};
 
-/// Looks up a table. Returns the plan of `known` while the definition is the same.
+/// Looks up a table. Returns the plan of `known` while the definition is the same, unless its values
+/// could not be checked before.
 /// Errors: `Config` when the table does not exist or does not fit the mode.
 pub(crate) async fn look_up_table(
     session: &mut dyn Session,
@@ -28,7 +29,7 @@ pub(crate) async fn look_up_table(
     let same =
         known.filter(|(old, _)| old.columns == meta.columns && old.primary_key == meta.primary_key);
     let plan = match same {
-        Some((_, plan)) => Arc::clone(plan),
+        Some((_, plan)) => judged_again(session, plan).await?,
         None => {
             let plan = table::plan(&meta, config, session.dialect())?;
             Arc::new(probe::values(session, plan).await?)
@@ -48,9 +49,24 @@ pub(crate) async fn look_up_query(
     let columns = session.describe(query).await?;
     let plan = table::plan_query(query, &columns, config, session.dialect())?;
     match known.filter(|known| known.shape == plan.shape && known.layout == plan.layout) {
-        Some(known) => Ok(Arc::clone(known)),
+        Some(known) => judged_again(session, known).await,
         None => Ok(Arc::new(probe::values(session, plan).await?)),
     }
+}
+
+/// Checks the values of timestamp columns that had none when the plan was made. Returns the same
+/// plan while that is so.
+/// Errors: `Config` when the values are not times.
+async fn judged_again(session: &mut dyn Session, known: &Arc<TablePlan>) -> Result<Arc<TablePlan>> {
+    if known.values_sql.is_none() {
+        return Ok(Arc::clone(known));
+    }
+    let plan = probe::values(session, TablePlan::clone(known)).await?;
+    Ok(if plan == **known {
+        Arc::clone(known)
+    } else {
+        Arc::new(plan)
+    })
 }
 
 /// Returns the smallest and the greatest id. `None` for an empty table, and if rows are not read by

@@ -13,7 +13,7 @@ use crate::driver::Session;
 use crate::privileges::{AccountPrivileges, Privilege};
 use crate::source::config::{SourceConfig, SourceMode};
 use crate::source::plan::mode_columns::{
-    ModeColumns, TypeMismatch, judge_values, query_misfit, table_misfit, timestamp_key,
+    ColumnProblem, ModeColumns, judge_values, query_misfit, table_problem, timestamp_key,
 };
 use crate::source::plan::table::{self, TablePlan};
 use crate::url::DatabaseKind;
@@ -109,36 +109,25 @@ pub(crate) async fn query(
 
 /// Reports columns that the mode cannot compare. An error if the table is named in the white list,
 /// or all tables have one; otherwise a warning, as the table may be of no concern to the author of
-/// the pattern.
+/// the pattern. Also a warning if Kafka Connect accepts the connector and its task fails.
 pub(crate) async fn modes(
     session: &mut dyn Session,
     config: &SourceConfig,
     listed: &TableListing,
     report: &mut ConfigReport,
 ) -> Result<()> {
-    if config.mode == SourceMode::Bulk {
+    let names_no_time = config.timestamp_columns.is_empty() && config.timestamp_mapping.is_empty();
+    // the check of the keys reports that the name is missing
+    if config.mode == SourceMode::Bulk || (config.mode.has_timestamp() && names_no_time) {
+        return Ok(());
+    }
+    if let Some(query) = &config.query {
+        if let Some(problem) = query_problem(session, query, config, report).await {
+            report.error(problem.key, problem.text);
+        }
         return Ok(());
     }
     let dialect = session.dialect();
-    if let Some(query) = &config.query {
-        let Ok(columns) = session.describe(query).await else {
-            return Ok(());
-        };
-        let Ok(compared) = ModeColumns::of_query(&columns, config) else {
-            return Ok(());
-        };
-        let misfit = match (
-            query_misfit(&compared, config, dialect),
-            table::plan_query(query, &columns, config, dialect),
-        ) {
-            (None, Ok(plan)) => misfit_by_values(session, plan, config).await,
-            (misfit, _) => misfit,
-        };
-        misfit
-            .into_iter()
-            .for_each(|misfit| report.error(misfit.key, misfit.text));
-        return Ok(());
-    }
     let Ok(chosen) = select::choose(config, listed, dialect) else {
         return Ok(());
     };
@@ -147,15 +136,25 @@ pub(crate) async fn modes(
         let Some(meta) = session.table(&id).await? else {
             continue;
         };
-        let misfit = table_misfit(&meta, config, dialect, &dialect.table(&meta.id));
-        found.extend(match (misfit, table::plan(&meta, config, dialect)) {
-            (None, Ok(plan)) => misfit_by_values(session, plan, config).await,
-            (misfit, _) => misfit,
+        let problem = table_problem(&meta, config, dialect, &dialect.table(&meta.id));
+        found.extend(match (problem, table::plan(&meta, config, dialect)) {
+            (None, Ok(plan)) => misfit_by_values(session, plan, config, report).await,
+            (problem, _) => problem,
         });
     }
     let refused = is_refused(config, found.len(), looked_at);
-    for TypeMismatch { key, text } in found {
-        if refused {
+    for ColumnProblem {
+        key,
+        text,
+        fails_at_start,
+    } in found
+    {
+        if fails_at_start {
+            report.warn(
+                key,
+                format!("{text} (the table is not read until that changes)"),
+            );
+        } else if refused {
             report.error(key, text);
         } else {
             report.warn(key, text);
@@ -164,24 +163,53 @@ pub(crate) async fn modes(
     Ok(())
 }
 
-/// Checks the values of columns whose types do not say whether they hold times.
+/// Returns why the mode cannot compare the columns of a query's result.
+async fn query_problem(
+    session: &mut dyn Session,
+    query: &str,
+    config: &SourceConfig,
+    report: &mut ConfigReport,
+) -> Option<ColumnProblem> {
+    let dialect = session.dialect();
+    let columns = session.describe(query).await.ok()?;
+    let compared = match ModeColumns::of_query(&columns, config) {
+        Ok(compared) => compared,
+        Err(problem) => return Some(problem),
+    };
+    match (
+        query_misfit(&compared, config, dialect),
+        table::plan_query(query, &columns, config, dialect),
+    ) {
+        (None, Ok(plan)) => misfit_by_values(session, plan, config, report).await,
+        (misfit, _) => misfit,
+    }
+}
+
+/// Checks the values of columns whose types do not say whether they hold times, and reports
+/// warnings.
 async fn misfit_by_values(
     session: &mut dyn Session,
     plan: TablePlan,
     config: &SourceConfig,
-) -> Option<TypeMismatch> {
-    let error = values(session, plan)
-        .await
-        .err()
-        .filter(|error| error.kind() == ErrorKind::Config)?;
-    Some(TypeMismatch {
-        key: timestamp_key(config),
-        text: error.message().to_owned(),
-    })
+    report: &mut ConfigReport,
+) -> Option<ColumnProblem> {
+    let key = timestamp_key(config);
+    let known = plan.warnings.len();
+    match values(session, plan).await {
+        Ok(plan) => {
+            let found = plan.warnings.into_iter().skip(known);
+            found.for_each(|text| report.warn(key, text));
+            None
+        }
+        Err(error) if error.kind() == ErrorKind::Config => {
+            Some(ColumnProblem::misfit(key, error.message().to_owned()))
+        }
+        Err(_) => None,
+    }
 }
 
 /// Checks the values of the plan's timestamp columns, if their types do not say whether they hold
-/// times, and adds warnings to the plan.
+/// times, and adds warnings to the plan. A column without values is left to be checked later.
 /// Errors: `Config` when the values are not times.
 pub(crate) async fn values(session: &mut dyn Session, mut plan: TablePlan) -> Result<TablePlan> {
     let Some(sql) = &plan.values_sql else {
@@ -200,8 +228,15 @@ pub(crate) async fn values(session: &mut dyn Session, mut plan: TablePlan) -> Re
         .iter()
         .map(|i| &*plan.layout.columns[*i].name)
         .collect();
-    let warnings = judge_values(&names, &counts)?;
-    plan.warnings.extend(warnings);
+    let judged = judge_values(&names, &counts)?;
+    if judged.decided {
+        plan.values_sql = None;
+    }
+    for warning in judged.warnings {
+        if !plan.warnings.contains(&warning) {
+            plan.warnings.push(warning);
+        }
+    }
     Ok(plan)
 }
 
