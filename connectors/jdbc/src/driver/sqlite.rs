@@ -21,7 +21,7 @@ use crate::dialect::Dialect;
 use crate::dialect::read::ReadColumn;
 use crate::dialect::sqlite::decode::{self, StorageValue};
 use crate::dialect::sqlite::{SqliteDialect, first_words, is_one_statement};
-use crate::url::ConnectionTarget;
+use crate::url::{ConnectionTarget, truth};
 
 /// How long a statement waits for another connection's lock, unless the URL sets it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -293,33 +293,36 @@ fn with_parameters(
     mut options: SqliteConnectOptions,
     target: &ConnectionTarget,
 ) -> Result<SqliteConnectOptions> {
-    let wrong = |name: &str, value: &str| {
-        Error::config(format!("connection.url: {name}={value} is invalid"))
-    };
     for (name, value) in &target.params {
+        let wrong = |words: &str| {
+            Error::config(format!(
+                "connection.url: {name}={value} is invalid; write {words}"
+            ))
+        };
         options = match name.to_ascii_lowercase().as_str() {
             "busy_timeout" => {
                 let millis = value
                     .parse::<u32>()
                     .ok()
                     .filter(|n| i32::try_from(*n).is_ok());
-                options.busy_timeout(Duration::from_millis(u64::from(
-                    millis.ok_or_else(|| wrong(name, value))?,
-                )))
+                let millis = millis.ok_or_else(|| wrong("milliseconds, at most 2147483647"))?;
+                options.busy_timeout(Duration::from_millis(u64::from(millis)))
             }
-            "foreign_keys" => options.foreign_keys(flag(value).ok_or_else(|| wrong(name, value))?),
+            "foreign_keys" => {
+                options.foreign_keys(flag(value).ok_or_else(|| wrong("true or false"))?)
+            }
             "journal_mode" => options.journal_mode(
                 value
                     .parse::<SqliteJournalMode>()
-                    .map_err(|_| wrong(name, value))?,
+                    .map_err(|_| wrong("delete, truncate, persist, memory, wal or off"))?,
             ),
             "synchronous" => options.synchronous(
                 value
                     .parse::<SqliteSynchronous>()
-                    .map_err(|_| wrong(name, value))?,
+                    .map_err(|_| wrong("off, normal, full or extra"))?,
             ),
             "mode" if !matches!(value.as_str(), "ro" | "rw" | "rwc") => {
-                return Err(wrong(name, value));
+                return Err(wrong("ro, rw or rwc"));
             }
             _ => options,
         };
@@ -328,11 +331,7 @@ fn with_parameters(
 }
 
 fn flag(text: &str) -> Option<bool> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "on" | "1" | "yes" => Some(true),
-        "false" | "off" | "0" | "no" => Some(false),
-        _ => None,
-    }
+    truth(text).filter(|_| !text.is_empty())
 }
 
 /// Returns a value in its storage class.
@@ -382,8 +381,45 @@ impl Encode<'_, Sqlite> for SqlParam<'_> {
 #[cfg(test)]
 mod tests {
     use sqlx::Sqlite;
+    use sqlx::sqlite::SqliteConnectOptions;
 
+    use super::with_parameters;
     use crate::driver::backend::DatabaseBackend;
+    use crate::url::ConnectionTarget;
+
+    #[test]
+    fn an_option_of_the_url_takes_its_own_values_only() {
+        for (name, right, wrong) in [
+            (
+                "busy_timeout",
+                &["0", "2147483647"][..],
+                &["", "-1", "1.5", "5s", "2147483648"][..],
+            ),
+            (
+                "foreign_keys",
+                &["true", "OFF", "1", "no"],
+                &["", "2", "maybe"],
+            ),
+            ("journal_mode", &["wal", "DELETE", "off"], &["", "wall"]),
+            ("synchronous", &["off", "FULL", "extra"], &["", "yes"]),
+            ("mode", &["ro", "rw", "rwc"], &["", "RO", "memory_"]),
+            ("Foreign_Keys", &["true"], &["nope"]),
+        ] {
+            let tried = |value: &str| {
+                let url = format!("jdbc:sqlite:/x.db?{name}={value}");
+                let target = ConnectionTarget::parse(&url).unwrap();
+                with_parameters(SqliteConnectOptions::new(), &target).map(drop)
+            };
+            for value in right {
+                assert!(tried(value).is_ok(), "{name}={value}");
+            }
+            for value in wrong {
+                let error = tried(value).unwrap_err();
+                let text = format!("connection.url: {name}={value} is invalid; write ");
+                assert!(error.message().starts_with(&text), "{error}");
+            }
+        }
+    }
 
     #[test]
     fn statements_that_run_alone_hide_no_other() {

@@ -18,6 +18,7 @@ use crate::files;
 
 pub use self::login::LoginKind;
 pub use self::params::Role;
+pub(crate) use self::params::truth;
 pub use self::tls::{ServerKey, TlsMode, TlsOptions};
 
 /// The kind of database.
@@ -223,8 +224,17 @@ impl ConnectionTarget {
 
     /// True if a missing database is created.
     pub fn creates_database(&self) -> bool {
-        self.param("createDatabaseIfNotExist")
-            .is_some_and(|value| ["", "true", "1"].contains(&value))
+        self.flag("createDatabaseIfNotExist") == Some(true)
+    }
+
+    /// True unless MariaDB's YEAR is read as a number.
+    pub fn years_are_dates(&self) -> bool {
+        self.flag("yearIsDateType") != Some(false)
+    }
+
+    /// Returns the truth value of a parameter; one without a value is true, as in the drivers.
+    fn flag(&self, name: &str) -> Option<bool> {
+        self.param(name).and_then(truth)
     }
 
     /// Parses a URL.
@@ -385,11 +395,8 @@ impl ConnectionTarget {
 
     /// True if a single bit is a boolean: `transformedBitIsBoolean`, which needs `tinyInt1isBit`.
     pub fn bits_are_booleans(&self) -> bool {
-        let is = |name: &str, value: &str| {
-            self.param(name)
-                .is_some_and(|v| v.trim().eq_ignore_ascii_case(value))
-        };
-        is("transformedBitIsBoolean", "true") && !is("tinyInt1isBit", "false")
+        self.flag("transformedBitIsBoolean") == Some(true)
+            && self.flag("tinyInt1isBit") != Some(false)
     }
 
     /// True if columns map as in MySQL's JDBC driver rather than MariaDB's.

@@ -465,9 +465,7 @@ fn read_options(r: &mut ConfigReader<'_>, target: &ConnectionTarget) -> ReadOpti
         },
         mysql_driver: target.maps_as_mysql_driver(),
         bits_are_booleans: target.bits_are_booleans(),
-        year_is_date: !target
-            .param("yearIsDateType")
-            .is_some_and(|v| v.eq_ignore_ascii_case("false")),
+        year_is_date: target.years_are_dates(),
     }
 }
 

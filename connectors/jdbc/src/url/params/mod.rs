@@ -7,8 +7,9 @@ use connector_api::config::near;
 use connector_api::{Error, Result};
 
 use self::tables::{
-    ParameterAdvice, REFUSED, RESERVED_BY_MYSQL, RESERVED_BY_POSTGRES, SUPPORTED_BY_ALL,
-    SUPPORTED_BY_MYSQL, SUPPORTED_BY_POSTGRES, WITHOUT_EFFECT,
+    CHOICES_OF_POSTGRES, FLAGS_OF_MYSQL, FLAGS_OF_POSTGRES, ParameterAdvice, REFUSED,
+    RESERVED_BY_MYSQL, RESERVED_BY_POSTGRES, SUPPORTED_BY_ALL, SUPPORTED_BY_MYSQL,
+    SUPPORTED_BY_POSTGRES, WITHOUT_EFFECT,
 };
 use super::{DatabaseKind, UrlScheme, tls};
 
@@ -25,6 +26,7 @@ pub enum Role {
 /// Errors: `Config` for a protective setting that cannot be honoured.
 pub(super) fn warnings(scheme: UrlScheme, params: &[(String, String)]) -> Result<Vec<String>> {
     let database = scheme.database();
+    check_values(database, params)?;
     let mut texts = Vec::new();
     let asked = |known: &str| {
         params
@@ -66,6 +68,48 @@ pub(super) fn warnings(scheme: UrlScheme, params: &[(String, String)]) -> Result
         });
     }
     Ok(texts)
+}
+
+/// Errors: `Config` for a value that its parameter cannot have. The drivers refuse it, too.
+fn check_values(database: DatabaseKind, params: &[(String, String)]) -> Result<()> {
+    let (flags, choices) = match database {
+        DatabaseKind::MySql => (FLAGS_OF_MYSQL, &[][..]),
+        DatabaseKind::Postgres => (FLAGS_OF_POSTGRES, CHOICES_OF_POSTGRES),
+        // checked when they are applied
+        DatabaseKind::Sqlite => (&[][..], &[][..]),
+    };
+    for (name, value) in params {
+        let is = |known: &&str| known.eq_ignore_ascii_case(name);
+        if flags.iter().any(is) && truth(value).is_none() {
+            return Err(not_true_or_false(name, value));
+        }
+        let words = choices.iter().find(|(known, _)| is(known));
+        if let Some((_, words)) = words
+            && !words
+                .iter()
+                .any(|word| word.eq_ignore_ascii_case(value.trim()))
+        {
+            return Err(bad(format!(
+                "{name}={value} is invalid; write {}",
+                words.join(" or ")
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Parses a truth value; a parameter without a value is true.
+pub(crate) fn truth(value: &str) -> Option<bool> {
+    match value.trim().to_ascii_lowercase().as_str() {
+        "" | "true" | "yes" | "on" | "1" => Some(true),
+        "false" | "no" | "off" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// The error of a parameter that must be true or false.
+pub(super) fn not_true_or_false(name: &str, value: &str) -> Error {
+    bad(format!("{name}={value} is invalid; write true or false"))
 }
 
 /// Returns the server role that PostgreSQL's URLs ask for, with the parameter that does.
@@ -334,7 +378,8 @@ fn bad(why: impl std::fmt::Display) -> Error {
 #[cfg(test)]
 mod tests {
     use super::tables::{
-        REFUSED, SUPPORTED_BY_ALL, SUPPORTED_BY_MYSQL, SUPPORTED_BY_POSTGRES, WITHOUT_EFFECT,
+        CHOICES_OF_POSTGRES, FLAGS_OF_MYSQL, FLAGS_OF_POSTGRES, REFUSED, SUPPORTED_BY_ALL,
+        SUPPORTED_BY_MYSQL, SUPPORTED_BY_POSTGRES, WITHOUT_EFFECT,
     };
     use super::{check_writable, first_statements, options, warnings};
     use crate::url::{ConnectionTarget, UrlScheme};
@@ -404,10 +449,58 @@ mod tests {
             "jdbc:mysql://h/d?socksProxyHost=p",
             "jdbc:mariadb://h/d?localSocket=/tmp/x",
             "jdbc:postgresql://h/d?jaasLogin=true",
+            "jdbc:postgresql://h/d?role=reader",
         ] {
             assert!(of(url).is_err(), "{url}");
         }
         assert!(of("jdbc:postgresql://h/d?jaasLogin=false").is_ok());
+    }
+
+    #[test]
+    fn a_value_that_its_parameter_cannot_have_is_refused() {
+        for (database, names) in [("mysql", FLAGS_OF_MYSQL), ("postgresql", FLAGS_OF_POSTGRES)] {
+            for name in names {
+                let url = |value: &str| format!("jdbc:{database}://h/d?{name}={value}");
+                for value in ["true", "FALSE", "yes", "no", "1", "0", "on", "off", ""] {
+                    assert!(of(&url(value)).is_ok(), "{name}={value}");
+                }
+                let refused = of(&url("maybe")).unwrap_err();
+                assert_eq!(
+                    refused,
+                    format!("connection.url: {name}=maybe is invalid; write true or false")
+                );
+            }
+        }
+        for (name, words) in CHOICES_OF_POSTGRES {
+            let url = |value: &str| format!("jdbc:postgresql://h/d?{name}={value}");
+            for word in *words {
+                assert!(of(&url(word)).is_ok(), "{name}={word}");
+            }
+            let refused = of(&url("maybe")).unwrap_err();
+            assert!(refused.contains(words[0]), "{refused}");
+        }
+    }
+
+    #[test]
+    fn truth_values_mean_the_same_in_every_spelling() {
+        let target = |parameters: &str| {
+            ConnectionTarget::parse(&format!("jdbc:mysql://h/d?{parameters}")).unwrap()
+        };
+        for value in ["true", "TRUE", "yes", "1", "on", ""] {
+            let on = target(&format!(
+                "createDatabaseIfNotExist={value}&transformedBitIsBoolean={value}"
+            ));
+            assert!(on.creates_database() && on.bits_are_booleans(), "{value}");
+        }
+        for value in ["false", "No", "0", "off"] {
+            let off = target(&format!(
+                "yearIsDateType={value}&transformedBitIsBoolean=true&tinyInt1isBit={value}"
+            ));
+            assert!(
+                !off.years_are_dates() && !off.bits_are_booleans(),
+                "{value}"
+            );
+        }
     }
 
     #[test]

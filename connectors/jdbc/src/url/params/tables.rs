@@ -27,6 +27,23 @@ pub(super) const SUPPORTED_BY_POSTGRES: &[&str] = &[
     "targetServerType",
 ];
 
+/// Those of MariaDB and MySQL that are true or false.
+pub(super) const FLAGS_OF_MYSQL: &[&str] = &[
+    "allowMultiQueries",
+    "createDatabaseIfNotExist",
+    "readOnly",
+    "tinyInt1isBit",
+    "transformedBitIsBoolean",
+    "yearIsDateType",
+];
+/// Those of PostgreSQL that are true or false.
+pub(super) const FLAGS_OF_POSTGRES: &[&str] = &["readOnly"];
+/// Those of PostgreSQL that are one of some words.
+pub(super) const CHOICES_OF_POSTGRES: &[(&str, &[&str])] = &[
+    ("readOnlyMode", &["ignore", "transaction", "always"]),
+    ("stringtype", &["unspecified", "varchar"]),
+];
+
 /// Names of parameters; why they are not needed or not supported, and what helps.
 pub(super) type ParameterAdvice = (&'static [&'static str], &'static str);
 
@@ -93,6 +110,11 @@ pub(super) const REFUSED: &[ParameterAdvice] = &[
     (
         &["galeraAllowedState"],
         "the state of Galera's nodes is not checked; name nodes that may be used, and remove it",
+    ),
+    (
+        &["role"],
+        "no driver has this parameter; sessions have the privileges of the account, or on PostgreSQL \
+         of the role in options=-c role=NAME",
     ),
     (
         &["replication"],

@@ -9,6 +9,7 @@
 use connector_api::{Error, Result};
 
 use super::UrlScheme;
+use super::params::{not_true_or_false, truth};
 
 /// How a connection is secured. Later modes are stronger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -263,12 +264,9 @@ impl<'a> RequestedTls<'a> {
         let Some(value) = self.get(name)? else {
             return Ok(None);
         };
-        match value.to_ascii_lowercase().as_str() {
-            "" | "true" | "yes" | "on" | "1" => Ok(Some(true)),
-            "false" | "no" | "off" | "0" => Ok(Some(false)),
-            _ => Err(bad(format!(
-                "{name}={value} is invalid; write true or false"
-            ))),
+        match truth(value) {
+            Some(flag) => Ok(Some(flag)),
+            None => Err(not_true_or_false(name, value)),
         }
     }
 
