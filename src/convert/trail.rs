@@ -199,7 +199,7 @@ pub(crate) fn declared(schema: &Schema) -> &'static str {
 }
 
 /// True if a text looks like a JSON object.
-pub(super) fn holds_object(text: &str) -> bool {
+pub(crate) fn holds_object(text: &str) -> bool {
     let text = text.trim();
     text.starts_with('{') && text.ends_with('}') && text.contains('"')
 }

@@ -4,7 +4,7 @@
 use connector_api::{Error, ErrorKind, Field, Schema, SchemaType, Value};
 
 use super::part::RecordPart;
-use crate::convert::trail::{declared, shortened};
+use crate::convert::trail::{declared, holds_object, shortened};
 
 /// Maximum number of field names that an error lists.
 const MOST_FIELDS: usize = 20;
@@ -15,6 +15,11 @@ const SKIP_NULLS: &str = "To apply the transform only to records that have a val
 /// How to turn a value that is not an object into one.
 const MAKE_OBJECT: &str = "The transform works on the fields of an object: check which converter reads the records \
      (key.converter, value.converter), or wrap the value in an object first, with HoistField.";
+
+/// How to read an object that is within a text.
+const OBJECT_IN_TEXT: &str = "It is a text that contains a JSON object. Either StringConverter reads it: JsonConverter (with \
+     schemas.enable=false) reads objects. Or the producer encoded it twice, because it passed JSON \
+     text to a JSON serializer: then it must send the object itself.";
 
 /// Appends where an error occurred, and how to avoid it. `name` is empty if the transform works on
 /// the whole key or value. `ty` is the type that was found.
@@ -67,10 +72,10 @@ fn listed(fields: &[Field]) -> String {
 /// Appends advice to an error about a key or value that is not an object.
 #[cold]
 pub(super) fn not_an_object(error: Error, found: &Value) -> Error {
-    error.and_line(if found.is_null() {
-        SKIP_NULLS
-    } else {
-        MAKE_OBJECT
+    error.and_line(match found {
+        Value::Null => SKIP_NULLS,
+        Value::Text(text) if holds_object(text) => OBJECT_IN_TEXT,
+        _ => MAKE_OBJECT,
     })
 }
 
@@ -94,4 +99,22 @@ pub(super) fn type_of(schema: Option<&Schema>, value: &Value) -> &'static str {
         (None, Value::Struct(_)) => SchemaType::Struct,
     };
     ty.name()
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::{Error, Value};
+
+    use super::not_an_object;
+
+    #[test]
+    fn a_text_that_holds_an_object_is_recognized() {
+        let of = |text: &str| {
+            let error = not_an_object(Error::record("wrong"), &Value::Text(text.into()));
+            error.message().to_owned()
+        };
+        assert!(of(" {\"id\": 1} ").contains("encoded it twice"));
+        assert!(of("a text").contains("HoistField"));
+        assert!(of("{id}").contains("HoistField"));
+    }
 }

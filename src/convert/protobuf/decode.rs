@@ -219,7 +219,10 @@ impl<'a> ProtobufPayload<'a> {
         }
         // Fields usually arrive in the order of their numbers.
         let (fields, mut expected) = (&message.fields, 0);
-        while let Some((number, raw)) = self.next()? {
+        loop {
+            let here = self.within(self.bytes);
+            let next = self.next().map_err(|met| here.cut(fields, met))?;
+            let Some((number, raw)) = next else { break };
             if fields
                 .get(expected)
                 .is_none_or(|field| field.number != number)
@@ -250,6 +253,20 @@ impl<'a> ProtobufPayload<'a> {
             }
         }
         Ok(Value::Struct(values.into()))
+    }
+
+    /// Adds the field whose tag comes next to an error about its bytes.
+    #[cold]
+    fn cut(mut self, fields: &[ProtobufField], met: LocatedError) -> LocatedError {
+        let tag = self.varint().ok();
+        let number = tag.and_then(|tag| u32::try_from(tag >> 3).ok());
+        let field = number
+            .and_then(|n| fields.binary_search_by_key(&n, |field| field.number).ok())
+            .and_then(|at| fields.get(at));
+        match field {
+            Some(field) => met.within(&field.name, field.declared()),
+            None => met,
+        }
     }
 
     fn take(&self, field: &ProtobufField, raw: WireValue<'a>, slot: &mut FieldSlot) -> Result<()> {

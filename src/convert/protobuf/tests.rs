@@ -340,6 +340,11 @@ fn an_error_names_its_field_what_is_declared_and_what_helps_and_never_the_value(
             "after.name of the payload, which the schema declares STRING.",
         ),
         (
+            &[10, 9, b'x'],
+            "the bytes end in the middle of a value",
+            "after.name of the payload, which the schema declares STRING.",
+        ),
+        (
             &[10, 1, 0xff],
             "a text is not UTF-8",
             "after.name of the payload, which the schema declares STRING.",

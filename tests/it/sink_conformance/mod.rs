@@ -15,6 +15,7 @@ mod meanings;
 mod meanings_of_server_types;
 mod peers;
 mod plain;
+mod plain_values;
 mod pooled;
 mod refused_values;
 mod retyped;

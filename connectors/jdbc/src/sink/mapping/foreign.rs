@@ -1,6 +1,6 @@
 //! Recognises values that are no rows, so that an error can say what they are and what to do. Pure.
 
-use connector_api::{Schema, SchemaType, Value};
+use connector_api::{Error, Schema, SchemaType, Value};
 
 const SCHEMA_CHANGE: &str = "it is a schema change of Debezium, not a row: its topic has the same name as the source's \
      topic.prefix; remove it from topics and topics.regex, drop its records with the transform \
@@ -46,5 +46,14 @@ pub(crate) fn value(ty: Option<SchemaType>, value: &Value) -> Option<&'static st
             }
         }
         _ => None,
+    }
+}
+
+/// Appends to the error of a refused value what the value is, if it is one that is known.
+#[cold]
+pub(crate) fn explained(error: Error, refused: &Value) -> Error {
+    match value(None, refused) {
+        Some(is) => error.and_line(&format!("Most likely {is}.")),
+        None => error,
     }
 }

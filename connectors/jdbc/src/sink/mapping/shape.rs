@@ -205,7 +205,9 @@ fn key_columns(
                     "pk.mode record_value is not supported with String value schemas",
                 );
                 Err(error.and_line(
-                    "The value is one text without fields: use pk.mode record_key, kafka or none.",
+                    "The value is one text without fields: use pk.mode record_key, kafka or none; if \
+                     the text is a JSON object, JsonConverter as value.converter (with \
+                     schemas.enable=false) reads its members as fields.",
                 ))
             }
         },

@@ -38,6 +38,8 @@ const ROWS_BYTES: usize = 4 << 20;
 
 /// The class of the SQLSTATEs of values that do not fit their column.
 const DATA_EXCEPTION: &str = "22";
+/// The class of SQLSTATEs of violated constraints.
+const VIOLATION: &str = "23";
 /// SQLSTATEs of objects that do not exist: of values that name one (`regclass`, `regtype`, …).
 const UNKNOWN_OBJECT: [&str; 4] = ["42P01", "42704", "42883", "3F000"];
 /// The SQLSTATE of the input functions of extensions.
@@ -140,7 +142,17 @@ impl RecordWriter for TableWrite<'_, '_> {
             return Ok(failure.context(format!("column {}", spatial.join(" or "))));
         }
         // PostgreSQL's texts about values name no column
-        if !capabilities.binds_text || !is_about_a_value(&failure.error) {
+        if !capabilities.binds_text {
+            let plan = &self.writer.tables[self.table].plans[self.rows.plan];
+            return Ok(match described_column(&failure.error, plan) {
+                Some(line) => WriteFailure {
+                    error: failure.error.and_line(&line),
+                    ..failure
+                },
+                None => failure,
+            });
+        }
+        if !is_about_a_value(&failure.error) {
             return Ok(failure);
         }
         let column = match self
@@ -498,6 +510,31 @@ fn of_value(error: Error, plan: &WritePlan) -> Error {
         "the database refused ({state}): the value names nothing that exists there, as its type \
          (regclass, regtype, …) requires; create it first, or change the column to text"
     ))
+}
+
+/// Returns the line about the field and the column that a server's text about a value names.
+fn described_column(error: &Error, plan: &WritePlan) -> Option<String> {
+    // MariaDB's and MySQL's `column 'a'` and `` column `d`.`t`.`a` ``, SQLite's `column t.a`
+    let (_, named) = error.message().split_once("column ")?;
+    // what is missing has no type
+    if sqlstate(error).is_some_and(|state| state.starts_with(VIOLATION)) {
+        return None;
+    }
+    let is_named = |name: &str| {
+        let quoted = [format!("'{name}'"), format!("`{name}`")];
+        let first = named.split([' ', '\n']).next().unwrap_or_default();
+        let bare = |quoted: &String| {
+            named.starts_with(quoted.as_str()) || first.ends_with(quoted.as_str())
+        };
+        quoted.iter().any(bare) || first.rsplit('.').next() == Some(name)
+    };
+    let mut found = plan
+        .keys
+        .iter()
+        .chain(&plan.values)
+        .filter(|binder| is_named(&binder.name));
+    let binder = found.next()?;
+    found.next().is_none().then(|| binder.described(""))
 }
 
 /// Returns the parameters of a statement for these records, row by row.

@@ -14,6 +14,7 @@ use crate::dialect::read::{ReadOptions, ValueDecoding};
 use crate::dialect::writing::WriteDialect;
 use crate::sink::config::TimeRules;
 use crate::sink::config::placeholder::Placeholder;
+use crate::sink::mapping::foreign;
 use crate::sink::mapping::time::parse_instant;
 
 /// The target table of a record without a schema.
@@ -164,8 +165,10 @@ impl Adapter {
         if value.is_null() {
             return Ok((self.schema_of(&read, column), Value::Null));
         }
-        let is_loose = || writing.columns.target_type(column) == TargetColumnType::Loose;
+        let target = writing.columns.target_type(column);
+        let is_loose = || target == TargetColumnType::Loose;
         let fitted = match read {
+            _ if let Some(width) = width_in_bits(&target) => bits(value, width, origin.debezium),
             ValueDecoding::Bool => truth(value).map(Value::Bool),
             ValueDecoding::Int(_) | ValueDecoding::BitInt | ValueDecoding::YearDate(..) => {
                 whole(value).map(Value::I64).or_else(|| unsigned(value))
@@ -197,15 +200,8 @@ impl Adapter {
             }
             ValueDecoding::Text => return self.fitted_text(column, value),
         };
-        let Some(fitted) = fitted else {
-            return Err(Error::record(format!(
-                "column {}: a JSON {} does not fit type {}; convert it before (the transform Cast), \
-                 or leave the field out (fields.whitelist)",
-                column.name,
-                json_type(value),
-                column.column_type
-            )));
-        };
+        let fitted =
+            fitted.ok_or_else(|| unfit(column, width_in_bits(&target).is_some(), value))?;
         Ok((Schema::of(type_of(&fitted)), fitted))
     }
 
@@ -313,6 +309,77 @@ fn unsigned(value: &Value) -> Option<Value> {
     let digits = value.as_str()?;
     digits.parse::<u64>().ok()?;
     Some(value.clone())
+}
+
+/// The error of a value that its column cannot hold.
+#[cold]
+fn unfit(column: &ColumnMeta, has_bits: bool, value: &Value) -> Error {
+    let takes = match has_bits {
+        true => ", which takes whole numbers, texts of zeros and ones, and base64 of bytes",
+        false => "",
+    };
+    let error = Error::record(format!(
+        "column {}: a JSON {} does not fit type {}{takes}; convert it before (the transform Cast), \
+         or leave the field out (fields.whitelist)",
+        column.name,
+        json_type(value),
+        column.column_type
+    ));
+    foreign::explained(error, value)
+}
+
+/// How many bits a column has.
+#[derive(Clone, Copy)]
+enum BitWidth {
+    Exactly(u32),
+    /// At most that many, or any number.
+    UpTo(Option<u32>),
+}
+
+fn width_in_bits(target: &TargetColumnType) -> Option<BitWidth> {
+    match target {
+        TargetColumnType::Bits(width) | TargetColumnType::BitText(Some(width)) => {
+            Some(BitWidth::Exactly(*width))
+        }
+        TargetColumnType::VarBits(most) => Some(BitWidth::UpTo(*most)),
+        _ => None,
+    }
+}
+
+/// Converts a value to one that a column of bits takes: a number, a text of zeros and ones, or the
+/// base64 of bytes, in which JsonConverter writes them. Debezium's bytes begin with the lowest.
+fn bits(value: &Value, width: BitWidth, debezium: bool) -> Option<Value> {
+    let Some(text) = value.as_str().map(str::trim) else {
+        return match width {
+            BitWidth::Exactly(_) => whole(value).map(Value::I64),
+            BitWidth::UpTo(_) => None,
+        };
+    };
+    let is_digits = text.bytes().all(|b| matches!(b, b'0' | b'1'));
+    match width {
+        BitWidth::Exactly(width) if is_digits && text.len() == width as usize => {
+            return Some(Value::Text(text.into()));
+        }
+        BitWidth::Exactly(_) if is_digits && text.len() == 1 => {
+            return whole(value).map(Value::I64);
+        }
+        BitWidth::Exactly(1) => {
+            if let Ok(flag) = text.to_ascii_lowercase().parse::<bool>() {
+                return Some(Value::I64(i64::from(flag)));
+            }
+        }
+        BitWidth::UpTo(most)
+            if is_digits && most.is_none_or(|most| text.len() <= most as usize) =>
+        {
+            return Some(Value::Text(text.into()));
+        }
+        BitWidth::Exactly(_) | BitWidth::UpTo(_) => {}
+    }
+    let mut bytes = STANDARD.decode(text).ok()?;
+    if debezium {
+        bytes.reverse();
+    }
+    Some(Value::Bytes(bytes.into()))
 }
 
 fn base64_bytes(value: &Value) -> Option<Value> {

@@ -5,6 +5,7 @@
 //! an ENUM column as an index; a text in a BIT column by its bytes; a text with an offset as if it
 //! had none.
 
+mod duration;
 mod number;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,8 @@
 
 use std::borrow::Cow;
 
+use super::duration::IsoDuration;
+use super::number::clock;
 use crate::driver::SqlParam;
 use crate::sink::config::TimeRules;
 use crate::sink::mapping::time::parse_instant;
@@ -23,6 +25,10 @@ pub(super) const NO_DATE: &str = "its text is not a date that begins with a year
      transform TimestampConverter accepts any format";
 const NO_TIME: &str = "its text is not a time of day (10:20:30 or 10:20:30+02:00), and digits alone and dates are ambiguous; \
      the transform TimestampConverter accepts any format";
+
+const NO_SPAN: &str = "its text is an ISO 8601 duration (P1DT2H) that the column cannot hold: without years and months, \
+     whose lengths differ, a time column without time zone takes it as hours; an interval or text \
+     column takes any (Debezium's interval.handling.mode=numeric sends microseconds)";
 
 /// Splits `2024-02-29 10:20:30` and returns the date (0) or the time (1).
 pub(super) fn part(text: Cow<'_, str>, n: usize) -> Cow<'_, str> {
@@ -200,6 +206,12 @@ fn hours_and_minutes(offset: &str) -> Option<String> {
 /// of `db.timezone` as of 1970-01-01, as for Debezium's types; `Z` alone is dropped.
 pub(super) fn time<'a>(text: Cow<'a, str>, zoned: bool, rules: &TimeRules) -> TextFit<'a> {
     let shown = text.trim();
+    if let Some(duration) = IsoDuration::parse(shown) {
+        return match duration.micros() {
+            Some(micros) if !zoned => Ok(SqlParam::Text(clock(micros).into())),
+            _ => Err(NO_SPAN.into()),
+        };
+    }
     match form(shown) {
         DateTextForm::Digits(6) => {
             let time = format!("{}:{}:{}", &shown[..2], &shown[2..4], &shown[4..]);

@@ -18,6 +18,7 @@ use crate::sink::config::columns::{RecordColumn, ValueSlot};
 use crate::sink::config::{SchemaEvolution, SinkConfig, TimeRules};
 use crate::sink::mapping::adapt::{debezium, type_of};
 use crate::sink::mapping::fit::Fit;
+use crate::sink::mapping::foreign;
 use crate::sink::mapping::hstore;
 use crate::sink::mapping::key_form::in_form;
 use crate::sink::mapping::kind::{BindKind, ColumnUses, KnownColumn, kind_of};
@@ -463,7 +464,9 @@ impl ColumnBinder {
     fn bound<'a>(&'a self, value: &'a Value) -> Result<SqlParam<'a>> {
         let mut param = self.bind_value(value)?;
         if self.fit != Fit::Open {
-            param = self.fitted(param)?;
+            param = self
+                .fitted(param)
+                .map_err(|error| foreign::explained(error, value))?;
         }
         Ok(if self.key_form == KeyForm::AsIs {
             param
