@@ -297,7 +297,8 @@ impl LifecycleCommand {
             return each(names, String::as_str, async |name| {
                 let path = format!("/connectors/{}/offsets", path_segment(name));
                 let answer = client.send(Method::DELETE, &path, None).await?;
-                Ok(answer.json::<Message>()?.message)
+                let message = answer.json::<Message>()?.message;
+                Ok(format!("{}: {message}", on_one_line(name)))
             })
             .await;
         }

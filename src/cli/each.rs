@@ -6,12 +6,31 @@
     reason = "the position was found in the same list"
 )]
 
+use std::cell::Cell;
+
 use connector_api::shown::{in_lines, on_one_line};
 use connector_api::{Error, ErrorKind, Result};
 
 use super::print::{errln, outln, set_off};
 
-/// Processes each item of `all` and prints the returned line on standard output. If one of several
+/// Like [`each`], for commands that print more than a line themselves; `spaced`: with an empty line
+/// between two.
+pub(super) async fn each_shown(
+    names: &[String],
+    spaced: bool,
+    show: impl AsyncFn(&str) -> Result<()>,
+) -> Result<()> {
+    let is_first = Cell::new(true);
+    each(names, String::as_str, async |name| {
+        if !is_first.replace(false) && spaced {
+            outln!("");
+        }
+        show(name).await.map(|()| String::new())
+    })
+    .await
+}
+
+/// Processes each item of `all` and prints the returned line on standard output, unless it is empty. If one of several
 /// fails, its error is printed on standard error, and the others are processed anyway; only an
 /// unreachable worker ends the loop, because the others would fail too.
 /// Errors: that of a single item; for several, the number of failed ones, with the kind of the
@@ -24,6 +43,7 @@ pub(super) async fn each<T>(
     let mut failed: Vec<Error> = Vec::new();
     for (at, item) in all.iter().enumerate() {
         match act(item).await {
+            Ok(line) if line.is_empty() => {}
             Ok(line) => outln!("{}", in_lines(&line)),
             Err(error) if all.len() == 1 => return Err(error),
             Err(error) if error.kind() == ErrorKind::Retry => {

@@ -1,5 +1,6 @@
 //! What `get` and `describe` show beside connectors: plug-ins and their keys, log levels, offsets.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use clap::Args;
@@ -9,6 +10,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::client::RestClient;
+use super::each::each_shown;
 use super::output::OutputArgs;
 use super::print::{out, outln, table};
 use super::show::{member, time};
@@ -174,31 +176,34 @@ pub(super) async fn keys(
     output: OutputArgs,
 ) -> Result<()> {
     let is_wanted = search.compile()?;
-    for name in names {
+    each_shown(names, false, async |name| {
         let path = format!("/connector-plugins/{}/config", path_segment(name));
         let mut keys: Vec<ConfigKeyInfo> = client.get(&path).await?;
         keys.retain(&is_wanted);
         if output.is_document() {
             output.document(&serde_json::json!(keys));
-            continue;
+        } else {
+            keys.iter().for_each(print_key);
         }
-        for key in keys {
-            let required = if key.required { ", required" } else { "" };
-            let default = key
-                .default_value
-                .as_deref()
-                .map(|it| format!(", default {it}"));
-            let default = default.unwrap_or_default();
-            outln!(
-                "{} ({}{required}{})",
-                on_one_line(&key.name),
-                on_one_line(&key.ty),
-                on_one_line(&default)
-            );
-            outln!("  {}", in_lines(&key.documentation).replace('\n', "\n  "));
-        }
-    }
-    Ok(())
+        Ok(())
+    })
+    .await
+}
+
+fn print_key(key: &ConfigKeyInfo) {
+    let required = if key.required { ", required" } else { "" };
+    let default = key
+        .default_value
+        .as_deref()
+        .map(|it| format!(", default {it}"));
+    let default = default.unwrap_or_default();
+    outln!(
+        "{} ({}{required}{})",
+        on_one_line(&key.name),
+        on_one_line(&key.ty),
+        on_one_line(&default)
+    );
+    outln!("  {}", in_lines(&key.documentation).replace('\n', "\n  "));
 }
 
 /// Formats log levels.
@@ -220,16 +225,29 @@ pub(super) async fn loggers(
     if names.is_empty() || names.iter().any(|name| name == "ALL") {
         found = client.get("/admin/loggers").await?;
     }
-    for name in names.iter().filter(|name| *name != "ALL") {
+    let named: Vec<String> = names
+        .iter()
+        .filter(|name| *name != "ALL")
+        .cloned()
+        .collect();
+    let found = RefCell::new(found);
+    let done = each_shown(&named, false, async |name| {
         let path = format!("/admin/loggers/{}", path_segment(name));
-        found.insert(name.clone(), client.get(&path).await?);
+        let level = client.get(&path).await?;
+        found.borrow_mut().insert(name.to_owned(), level);
+        Ok(())
+    });
+    let done = done.await;
+    let found = found.into_inner();
+    if done.is_err() && found.is_empty() {
+        return done;
     }
     if output.is_document() {
         output.document(&serde_json::json!(found));
     } else {
         out!("{}", levels(&found));
     }
-    Ok(())
+    done
 }
 
 /// Sets the level of a logger on this worker or on all. Errors: as [`RestClient::send`].
@@ -273,20 +291,24 @@ pub(super) async fn offsets(
     if names.is_empty() {
         return Err(Error::config("get offsets needs the names of connectors"));
     }
-    for name in names {
+    let is_document = output.is_document();
+    each_shown(names, !is_document, async |name| {
         let path = format!("/connectors/{}/offsets", path_segment(name));
-        let value: Value = client.get(&path).await?;
-        if output.is_document() {
-            output.document(&value);
-            continue;
+        if is_document {
+            output.document(&client.get::<Value>(&path).await?);
+            return Ok(());
         }
         let offsets: ConnectorOffsets = client.get(&path).await?;
         let rows = offsets.offsets.unwrap_or_default().into_iter();
         let rows = rows.map(|entry| vec![member(entry.partition), member(entry.offset)]);
+        if names.len() > 1 {
+            outln!("{}", on_one_line(name));
+        }
         out!(
             "{}",
             table(&["PARTITION", "OFFSET"], &rows.collect::<Vec<_>>())
         );
-    }
-    Ok(())
+        Ok(())
+    })
+    .await
 }

@@ -1,5 +1,6 @@
 //! Commands that only read: get, describe, status, lag, history.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -9,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::client::RestClient;
+use super::each::each_shown;
 use super::names::ConnectorNames;
 use super::output::OutputArgs;
 use super::print::{errln, out, outln, set_off, table};
@@ -181,23 +183,24 @@ impl DescribeCommand {
         }
         let names = self.names.connectors(client).await?;
         if self.output.is_document() {
-            let mut all = Vec::new();
-            for name in &names {
-                all.push(self.document(client, name).await?);
+            let all = RefCell::new(Vec::new());
+            let done = each_shown(&names, false, async |name| {
+                let document = self.document(client, name).await?;
+                all.borrow_mut().push(document);
+                Ok(())
+            });
+            let done = done.await;
+            match (names.len(), all.into_inner().as_slice()) {
+                (1, []) => {}
+                (1, [one]) => self.output.document(one),
+                (_, several) => self.output.document(&Value::from(several)),
             }
-            match all.as_slice() {
-                [one] => self.output.document(one),
-                several => self.output.document(&Value::from(several)),
-            }
-            return Ok(());
+            return done;
         }
-        for (at, name) in names.iter().enumerate() {
-            if at > 0 {
-                outln!("");
-            }
-            self.connector(client, secrets, name).await?;
-        }
-        Ok(())
+        each_shown(&names, true, async |name| {
+            self.connector(client, secrets, name).await
+        })
+        .await
     }
 
     /// Returns what the worker says about a connector, with the configs of its tasks if wanted.

@@ -9,6 +9,7 @@ use connector_api::{Error, Result};
 use serde_json::json;
 
 use super::client::RestClient;
+use super::each::each_shown;
 use super::output::OutputArgs;
 use super::print::{out, outln, table};
 use super::show::time;
@@ -137,7 +138,7 @@ pub(super) async fn describe(
     output: OutputArgs,
 ) -> Result<()> {
     let connectors: BTreeMap<String, Expanded> = client.get("/connectors?expand=status").await?;
-    for (at, id) in ids.iter().enumerate() {
+    each_shown(ids, !output.is_document(), async |id| {
         let Some(worker) = find(client, id).await? else {
             return Err(Error::record(format!(
                 "no worker has the id {}; get workers lists them",
@@ -151,10 +152,7 @@ pub(super) async fn describe(
                 .map(|(name, task, state)| json!({"connector": name, "task": task, "state": state}))
                 .collect();
             output.document(&json!({"worker": worker, "runs": parts}));
-            continue;
-        }
-        if at > 0 {
-            outln!("");
+            return Ok(());
         }
         outln!("Worker      {}", on_one_line(&worker.id));
         outln!("URL         {}", on_one_line(&worker.url));
@@ -170,8 +168,9 @@ pub(super) async fn describe(
             })
             .collect();
         out!("{}", table(&["CONNECTOR", "TASK", "STATE"], &rows));
-    }
-    Ok(())
+        Ok(())
+    })
+    .await
 }
 
 /// Returns the connectors and tasks whose status names the worker.

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use testkit::{MariaDb, unique};
+use testkit::{MariaDb, for_condition, unique};
 
 use crate::{SOON, lab};
 
@@ -141,6 +141,48 @@ async fn each_of_several_names_is_done_although_another_fails() {
         "{errors}"
     );
     assert_eq!(code, Some(1));
+    for verb in [
+        &["describe"][..],
+        &["get", "offsets"],
+        &["delete", "offsets"],
+    ] {
+        rowferry(&["stop", &one, &two]);
+        for name in [&one, &two] {
+            let path = format!("/connectors/{name}/status");
+            for_condition("STOPPED", crate::SOON, async || {
+                let status = lab().worker().rest().get(&path).await.body;
+                status["connector"]["state"] == "STOPPED"
+            })
+            .await;
+        }
+        let (out, errors, code) = rowferry(&[verb, &["nobody", &one, "noone", &two]].concat());
+        for name in [&one, &two] {
+            let lines = out.lines().filter(|line| line.starts_with(name.as_str()));
+            assert!(lines.count() == 1, "{verb:?} {name}: {out}{errors}");
+        }
+        for part in ["nobody: ", "noone: ", "2 of 4 failed"] {
+            assert!(errors.contains(part), "{verb:?}: {errors}");
+        }
+        assert_eq!(code, Some(1), "{verb:?}");
+    }
+    let (out, errors, code) = rowferry(&["get", "logger", "no.such", "root", "no.other"]);
+    assert!(
+        out.contains("root") && errors.contains("2 of 3 failed"),
+        "{out}{errors}"
+    );
+    assert_eq!(code, Some(1));
+    let (out, errors, code) = rowferry(&["describe", "plugin", "NoSuch", "JdbcSink", "NoOther"]);
+    assert!(
+        out.contains("insert.mode") && errors.contains("2 of 3 failed"),
+        "{errors}"
+    );
+    assert_eq!(code, Some(1));
+    let (out, _, code) = rowferry(&["describe", "-o", "json", &one, "nobody", &two]);
+    let described: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (described.as_array().map(Vec::len), code),
+        (Some(2), Some(1))
+    );
     let (out, errors, code) = rowferry(&["delete", &one, "nobody", &two, "third"]);
     assert_eq!((out.lines().count(), code), (3, Some(1)), "{out}{errors}");
 }
