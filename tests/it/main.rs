@@ -76,6 +76,7 @@ mod rest_conversations;
 mod rest_details;
 mod rest_limits;
 #[cfg(all(feature = "avro", feature = "json-schema", feature = "protobuf"))]
+mod scale;
 mod schema_registry;
 mod secrets;
 mod secure;

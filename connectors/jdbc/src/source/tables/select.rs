@@ -7,14 +7,14 @@
 
 use std::collections::HashMap;
 
-use connector_api::pattern::Pattern;
 use connector_api::{Error, Result};
 
+use super::listed_names::{ListedNames, outermost};
 use crate::catalog::{TableFilter, TableName};
 use crate::dialect::{self, Dialect};
 use crate::ident::TableId;
+use crate::source::config::SourceConfig;
 use crate::source::config::mapping::{databases_of, matches};
-use crate::source::config::{SourceConfig, TableSelection};
 use crate::url::DatabaseKind;
 
 /// Tables that exist in the database.
@@ -183,137 +183,6 @@ pub(crate) fn out_of_reach(
             parts[0], parts[0]
         ))
     })
-}
-
-/// Returns what a table's full name may begin with besides what the catalog lists: PostgreSQL's
-/// database, SQLite's name of a file.
-fn outermost(config: &SourceConfig) -> Option<&str> {
-    let target = &config.target;
-    match target.database_kind() {
-        DatabaseKind::MySql => None,
-        // Without a database the server uses the user's name.
-        DatabaseKind::Postgres => target.database.as_deref().or(target.user.as_deref()),
-        DatabaseKind::Sqlite => Some("main"),
-    }
-}
-
-/// True if one of the patterns matches. Errors: as [`matches`].
-fn any_matches<'a>(patterns: impl IntoIterator<Item = &'a Pattern>, name: &str) -> Result<bool> {
-    for pattern in patterns {
-        if matches(pattern, name)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// The connector's table lists, and how names are written.
-struct ListedNames<'a> {
-    filter: &'a TableSelection,
-    outermost: Option<&'a str>,
-    dialect: &'a dyn Dialect,
-}
-
-impl<'a> ListedNames<'a> {
-    fn new(config: &'a SourceConfig, dialect: &'a dyn Dialect) -> Self {
-        Self {
-            filter: &config.filter,
-            outermost: outermost(config),
-            dialect,
-        }
-    }
-
-    fn passes(&self, id: &TableId) -> Result<bool> {
-        let filter = self.filter;
-        let named = |list: &[String]| list.iter().any(|name| self.is_named(name, id));
-        if !filter.include.is_empty() {
-            let full = id.to_string();
-            return Ok(!id.is_offsets_table()
-                && any_matches(&filter.include, &full)?
-                && !any_matches(&filter.exclude, &full)?);
-        }
-        // The offsets of sinks are read only if a user names their table.
-        Ok(if filter.whitelist.is_empty() {
-            !named(&filter.blacklist) && !id.is_offsets_table()
-        } else {
-            named(&filter.whitelist)
-        })
-    }
-
-    /// True for a table of another database if its database is named.
-    fn passes_elsewhere(&self, id: &TableId) -> Result<bool> {
-        let full = id.to_string();
-        let names_its_database = |pattern: &&Pattern| {
-            id.catalog
-                .as_deref()
-                .is_some_and(|own| databases_of(pattern).any(|named| self.same(named, own)))
-        };
-        let filter = self.filter;
-        if !filter.include.is_empty() {
-            let meant = filter.include.iter().filter(names_its_database);
-            return Ok(!id.is_offsets_table()
-                && any_matches(meant, &full)?
-                && !any_matches(&filter.exclude, &full)?);
-        }
-        Ok(filter
-            .whitelist
-            .iter()
-            .any(|name| !self.same(name, &id.table) && self.is_in_full(name, id)))
-    }
-
-    fn is_named(&self, name: &str, id: &TableId) -> bool {
-        self.same(name, &id.table)
-            || TableId::split(name)
-                .is_some_and(|parts| self.same_parts(&parts, &[id.table.as_str()]))
-            || self.is_in_full(name, id)
-    }
-
-    /// True if `name` is the table's full name, with or without quotes around its parts.
-    fn is_in_full(&self, name: &str, id: &TableId) -> bool {
-        if self.same(name, &id.to_string()) || self.same(name, &self.dialect.table(id)) {
-            return true;
-        }
-        let Some(parts) = TableId::split(name) else {
-            return false;
-        };
-        let own: Vec<_> = id.parts().collect();
-        self.same_parts(&parts, &own)
-            || self
-                .outermost
-                .is_some_and(|outer| self.same_parts(&parts, &[&[outer], own.as_slice()].concat()))
-    }
-
-    /// True if the server regards both names as the same.
-    fn same(&self, a: &str, b: &str) -> bool {
-        a == b || (self.filter.any_case && a.to_lowercase() == b.to_lowercase())
-    }
-
-    fn same_parts(&self, name: &[String], own: &[&str]) -> bool {
-        name.len() == own.len() && name.iter().zip(own).all(|(a, b)| self.same(a, b))
-    }
-
-    /// Returns the items of the white list that match no table.
-    fn unmatched(&self, listed: &TableListing) -> Vec<&str> {
-        let names = if self.filter.include.is_empty() {
-            self.filter.whitelist.as_slice()
-        } else {
-            &[]
-        };
-        let is_there = |name: &String| {
-            listed
-                .own
-                .iter()
-                .any(|table| self.is_named(name, &table.id))
-                || listed.others.iter().any(|table| {
-                    !self.same(name, &table.id.table) && self.is_in_full(name, &table.id)
-                })
-        };
-        names
-            .iter()
-            .filter(|name| !is_there(name))
-            .map(String::as_str)
-            .collect()
-    }
 }
 
 /// Maximum length of a topic name.

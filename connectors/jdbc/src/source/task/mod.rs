@@ -9,6 +9,7 @@
 mod reread;
 mod table;
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -461,21 +462,21 @@ impl SourceTask for JdbcSourceTask {
     }
 
     fn progress(&self) -> ProgressReport {
-        let mut warnings: Vec<String> = Vec::new();
         let failures = self.tables.iter().filter_map(TaskTable::failure);
         let swept = self.tables.iter().filter_map(TaskTable::sweep_warning);
         let others = self.tables.iter().flat_map(TaskTable::warnings);
-        for warning in failures.chain(swept).chain(others) {
-            if !warnings.contains(warning) {
-                warnings.push(warning.clone());
-            }
-        }
+        let mut seen = HashSet::new();
+        let warnings = failures
+            .chain(swept)
+            .chain(others)
+            .filter(|warning| seen.insert(warning.as_str()))
+            .cloned()
+            .collect();
         let mut tables: Vec<Vec<&TaskTable>> = Vec::new();
+        let mut places = HashMap::new();
         for table in &self.tables {
-            match tables
-                .iter_mut()
-                .find(|parts| parts.first().is_some_and(|first| first.id == table.id))
-            {
+            let place = *places.entry(&table.id).or_insert(tables.len());
+            match tables.get_mut(place) {
                 Some(parts) => parts.push(table),
                 None => tables.push(vec![table]),
             }

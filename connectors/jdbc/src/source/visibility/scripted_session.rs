@@ -32,6 +32,8 @@ pub(crate) struct ScriptedSession {
     /// Texts that the statements contain, with their answers.
     script: VecDeque<(&'static str, ScriptedAnswer)>,
     lost: bool,
+    /// How often the table was looked up.
+    pub look_ups: usize,
 }
 
 impl ScriptedSession {
@@ -44,6 +46,7 @@ impl ScriptedSession {
             table: None,
             script: script.into_iter().collect(),
             lost: false,
+            look_ups: 0,
         }
     }
 
@@ -162,6 +165,7 @@ impl Session for ScriptedSession {
     }
 
     async fn table(&mut self, _id: &TableId) -> Result<Option<TableMeta>> {
+        self.look_ups += 1;
         Ok(self.table.clone())
     }
 
