@@ -185,3 +185,21 @@ async fn a_column_that_may_be_null_is_warned_of_unless_that_is_not_checked() {
         }
     }
 }
+
+/// Kafka Connect reports those alone (recorded conversation 47, steps 15 and 16).
+#[tokio::test]
+async fn a_query_that_is_refused_by_itself_is_not_asked_for_its_columns() {
+    for server in DATABASES {
+        let keys = [("mode", "incrementing"), ("incrementing.column.name", "id")];
+        let mut fixture = Fixture::new(server, &keys).await;
+        fixture.sql("CREATE TABLE test (n INT)").await;
+        fixture.set(&[("query", "SELECT n FROM test")]);
+        assert_eq!(probed(&fixture).await, (vec![], vec![]), "{server:?}");
+        fixture.set(&[("table.whitelist", ""), ("query", "UPDATE test SET n = 1")]);
+        let (errors, _) = probed(&fixture).await;
+        assert!(
+            !errors.iter().any(|text| text.starts_with("incrementing")),
+            "{server:?}: {errors:?}"
+        );
+    }
+}
