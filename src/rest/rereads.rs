@@ -42,7 +42,14 @@ async fn list(
         let rereads = task.progress.iter().flat_map(|progress| &progress.rereads);
         rereads.map(|it| shown(task.id, it)).collect::<Vec<_>>()
     };
-    Ok(Json(view.tasks.iter().flat_map(of_task).collect()))
+    let mut listed: Vec<Reread> = Vec::new();
+    for reread in view.tasks.iter().flat_map(of_task) {
+        // several tasks that still read ranges of a table know of it
+        if !listed.iter().any(|other| other.table == reread.table) {
+            listed.push(reread);
+        }
+    }
+    Ok(Json(listed))
 }
 
 /// Reads a table, or a range of its primary key, again: all these rows become records again,

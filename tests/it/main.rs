@@ -71,6 +71,7 @@ mod privileges;
 mod providers;
 mod recording;
 mod rereads;
+mod rereads_captured;
 mod rest;
 mod rest_conversations;
 mod rest_details;

@@ -8,6 +8,7 @@
     reason = "a test reads best from its beginning to its end"
 )]
 
+mod again;
 mod handover;
 mod kinds;
 mod postgres;

@@ -1,10 +1,12 @@
 //! `mode=cdc` against a PostgreSQL, by a replication slot.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use connector_api::{Config, ConfigReport, ErrorKind, Plugin, SourceConnector, SourceTask};
+use connector_api::{
+    Config, ConfigReport, ErrorKind, Plugin, SourceConnector, SourceTask, async_trait,
+};
 use connector_jdbc::source::JdbcSource;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor};
@@ -12,21 +14,40 @@ use testkit::postgres::texts;
 use testkit::{Lab, Postgres, Random, unique};
 use tokio::time::timeout;
 
-use crate::topic::{SOON, Topic, shown, text_of};
+use crate::topic::{CapturedDatabase, SOON, Topic, shown, text_of};
 
-fn server() -> &'static Postgres {
+pub(crate) fn server() -> &'static Postgres {
     static LAB: OnceLock<Lab> = OnceLock::new();
     LAB.get_or_init(|| Lab::durable("cdc-postgres")).postgres()
 }
 
 /// A database with a table `t`, and a connector that captures it.
-struct Capture {
-    database: String,
-    config: Config,
+pub(crate) struct Capture {
+    pub(crate) database: String,
+    pub(crate) config: Config,
+}
+
+#[async_trait]
+impl CapturedDatabase for Capture {
+    fn config(&self) -> &Config {
+        &self.config
+    }
+
+    async fn run(&self, sql: &str) {
+        Self::run(self, sql).await;
+    }
+
+    async fn rows(&self, key: &str, row: &str) -> BTreeMap<String, String> {
+        Self::rows(self, key, row).await
+    }
+
+    async fn drop_key(&self) {
+        Self::run(self, "ALTER TABLE t DROP CONSTRAINT t_pkey").await;
+    }
 }
 
 impl Capture {
-    async fn new(table: &str, keys: &[(&str, &str)]) -> Self {
+    pub(crate) async fn new(table: &str, keys: &[(&str, &str)]) -> Self {
         let database = unique("cdc").replace('-', "_");
         let mut connection = server().create_database(&database).await;
         run(&mut connection, table).await;
@@ -53,7 +74,7 @@ impl Capture {
         format!("rowferry_{}", &self.database[..self.database.len().min(30)])
     }
 
-    async fn run(&self, sql: &str) {
+    pub(crate) async fn run(&self, sql: &str) {
         run(&mut server().connect(&self.database).await, sql).await;
     }
 
@@ -62,7 +83,7 @@ impl Capture {
     }
 
     /// The table's rows by key, as the server shows them.
-    async fn rows(&self, key: &str, row: &str) -> std::collections::BTreeMap<String, String> {
+    pub(crate) async fn rows(&self, key: &str, row: &str) -> BTreeMap<String, String> {
         let sql = format!("SELECT concat_ws('|', {key}), concat_ws('|', {row}) FROM t");
         let rows = self.texts(&sql).await.into_iter();
         rows.map(|row| {
@@ -73,7 +94,7 @@ impl Capture {
     }
 }
 
-async fn run(connection: &mut PgConnection, sql: &str) {
+pub(crate) async fn run(connection: &mut PgConnection, sql: &str) {
     connection
         .execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())))
         .await

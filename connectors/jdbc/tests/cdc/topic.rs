@@ -45,14 +45,18 @@ impl StoredOffsets for Topic {
 
 impl Topic {
     pub(crate) fn commit(&mut self, batch: SourceBatch) {
-        for position in batch.positions {
+        self.store(batch.positions);
+        self.records.extend(batch.records);
+    }
+
+    pub(crate) fn store(&mut self, positions: Vec<SourcePosition>) {
+        for position in positions {
             self.offsets
                 .retain(|p| !p.partition.same_as(&position.partition));
             if position.offset.is_some() {
                 self.offsets.push(position);
             }
         }
-        self.records.extend(batch.records);
     }
 
     pub(crate) async fn open(&self, config: &Config) -> Box<dyn SourceTask> {
@@ -115,6 +119,39 @@ pub(crate) fn shown(value: &Value) -> String {
         other => other
             .as_i64()
             .map_or_else(|| format!("{other:?}"), |n| n.to_string()),
+    }
+}
+
+/// A database with a table `t` that is captured, whatever the server.
+#[async_trait]
+pub(crate) trait CapturedDatabase: Sync {
+    fn config(&self) -> &Config;
+
+    async fn run(&self, sql: &str);
+
+    /// The table's rows by key, as the server shows them.
+    async fn rows(&self, key: &str, row: &str) -> BTreeMap<String, String>;
+
+    /// Takes the primary key from the table.
+    async fn drop_key(&self);
+}
+
+#[async_trait]
+impl CapturedDatabase for Capture {
+    fn config(&self) -> &Config {
+        &self.config
+    }
+
+    async fn run(&self, sql: &str) {
+        Self::run(self, sql).await;
+    }
+
+    async fn rows(&self, key: &str, row: &str) -> BTreeMap<String, String> {
+        Self::rows(self, key, row).await
+    }
+
+    async fn drop_key(&self) {
+        Self::run(self, "ALTER TABLE t DROP PRIMARY KEY").await;
     }
 }
 

@@ -9,7 +9,9 @@
 //! 5. `traits` is what the catalogue does not tell of a table, `polled` what another mode has emitted
 //!    of it.
 //! 6. `server` checks the server's settings and opens snapshots whose position is known.
-//! 7. `snapshot` reads rows that were there before.
+//! 7. `snapshot` reads rows that were there before, and rows that are read again.
+//!    `reread` is which rows these are, and how far that has come; `touched` the rows that the log has
+//!    changed meanwhile.
 //! 8. `stream::LogReader` follows the log from event to event.
 //!    `xa` are its prepared transactions, whose rows count once they are committed.
 //! 9. `probe` says what is wrong before anything starts.
@@ -20,6 +22,7 @@ mod definition;
 mod polled;
 mod position;
 mod probe;
+mod reread;
 mod server;
 mod slot;
 mod snapshot;
@@ -27,6 +30,7 @@ mod start;
 mod stream;
 mod table;
 mod task;
+mod touched;
 mod traits;
 mod xa;
 

@@ -12,6 +12,8 @@ use super::polled::PolledIds;
 use super::xa::{self, HeldXa};
 use crate::binlog::gtid::GtidSet;
 use crate::ident::TableId;
+use crate::source::plan::offset::REREAD;
+use crate::source::plan::reread::RereadPlace;
 
 const SERVER: &str = "server";
 const TABLE: &str = "table";
@@ -106,6 +108,13 @@ pub(super) fn table_partition(topic_prefix: &str, id: &TableId) -> SourcePartiti
     ])
 }
 
+/// The partition of a table's rows that are read again.
+pub(super) fn reread_partition(topic_prefix: &str, id: &TableId) -> SourcePartition {
+    let mut partition = table_partition(topic_prefix, id);
+    partition.0.push((REREAD.into(), text("1")));
+    partition
+}
+
 /// True if the partition is one of `mode=cdc`.
 pub(in crate::source) fn owns(partition: &SourcePartition) -> bool {
     partition.get(SERVER).is_some()
@@ -116,7 +125,9 @@ pub(in crate::source) fn check(position: &SourcePosition) -> Result<()> {
     let Some(offset) = &position.offset else {
         return Ok(());
     };
-    if super::slot::owns_offset(offset) {
+    if position.partition.get(REREAD).is_some() {
+        RereadPlace::read(offset).map(drop)
+    } else if super::slot::owns_offset(offset) {
         super::slot::check_offset(offset)
     } else if position.partition.get(TABLE).is_some() {
         TableProgressStored::read(offset).map(drop)
@@ -252,7 +263,7 @@ pub(super) fn wrong(name: &str, expected: &str) -> Error {
 }
 
 /// Writes a key as JSON: numbers, decimals, texts and bytes are distinguished.
-fn write_key(key: &[Value]) -> String {
+pub(super) fn write_key(key: &[Value]) -> String {
     let item = |value: &Value| match value {
         Value::Decimal(decimal) => serde_json::json!({ "d": decimal.to_string() }),
         Value::Text(text) => serde_json::json!({ "t": &**text }),

@@ -1,7 +1,7 @@
-//! Rows that were there before: one page of a table, or a table without a key as a whole, from a
-//! snapshot whose position in the log is known.
+//! Rows that were there before, or are read again: one page of a table, or a table without a key as a
+//! whole, from a snapshot whose position in the log is known.
 
-use connector_api::{Error, Result, Value};
+use connector_api::{Error, Result};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -37,6 +37,8 @@ pub(super) struct RunningSnapshot {
     /// Index of the table.
     pub table: usize,
     pub is_paged: bool,
+    /// Its rows are read again; otherwise it is the first read.
+    pub is_again: bool,
     /// How far the log had been read before.
     pub begun_at: LogPosition,
     /// The position, once it is known.
@@ -53,18 +55,10 @@ pub(super) enum SnapshotNext {
 }
 
 impl SnapshotRequest {
-    /// The next rows of a table behind `front`.
-    pub(super) fn of(
-        table: &CapturedTable,
-        front: Option<&[Value]>,
-        session: &dyn Session,
-    ) -> Self {
-        let from = ReadPosition {
-            key: front.map(<[Value]>::to_vec),
-            ..ReadPosition::default()
-        };
+    /// The next rows of a table.
+    pub(super) fn of(table: &CapturedTable, from: &ReadPosition, session: &dyn Session) -> Self {
         Self {
-            statement: statement(&table.plan.shape, &from, PAGE_ROWS, session.dialect()),
+            statement: statement(&table.plan.shape, from, PAGE_ROWS, session.dialect()),
             layout: table.plan.layout.clone(),
             is_paged: table.plan.shape.paged,
         }
@@ -74,7 +68,7 @@ impl SnapshotRequest {
 impl RunningSnapshot {
     /// Begins to read.
     pub(super) fn begin(
-        table: usize,
+        (table, is_again): (usize, bool),
         begun_at: LogPosition,
         request: SnapshotRequest,
         session: Box<dyn Session>,
@@ -83,6 +77,7 @@ impl RunningSnapshot {
         Self {
             table,
             is_paged: request.is_paged,
+            is_again,
             begun_at,
             at: None,
             parts,

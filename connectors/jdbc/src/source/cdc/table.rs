@@ -14,6 +14,7 @@ use connector_api::{Datum, Error, Record, Result, Value};
 use super::definition;
 use super::polled::PolledIds;
 use super::position::{TableFront, TableProgressStored};
+use super::touched::TouchedKeys;
 use super::traits::{self, RowEnd, TableDefinition};
 use crate::binlog::rows::{Cell, RowChange};
 use crate::binlog::table_map::{TableMap, code};
@@ -61,6 +62,8 @@ pub(super) struct CapturedTable {
     /// Number of records since the task was opened.
     pub rows: u64,
     pub warnings: BTreeSet<String>,
+    /// Set while a snapshot of unknown position is made: rows that the log has changed since.
+    pub touched: Option<TouchedKeys>,
     fitted: Option<FittedMap>,
     out_of_range: OutOfRangeColumns,
     scratch: Vec<u8>,
@@ -93,6 +96,7 @@ impl CapturedTable {
             changed: false,
             rows: 0,
             warnings,
+            touched: None,
             fitted: None,
             scratch: Vec::new(),
             meta,
@@ -117,6 +121,7 @@ impl CapturedTable {
         }
         next.rows = self.rows;
         next.polled = self.polled.take();
+        next.touched = self.touched.take();
         next.warnings.append(&mut self.warnings);
         *self = next;
         self.changed = true;
@@ -264,6 +269,12 @@ impl CapturedTable {
         Ok(())
     }
 
+    fn touch(&mut self, row: &[Value]) {
+        if let Some(touched) = &mut self.touched {
+            touched.insert(row, &self.plan.order);
+        }
+    }
+
     /// Decodes a row.
     fn row(&mut self, cells: &[Cell<'_>]) -> Result<Box<[Value]>> {
         let fitted = self.fitted.as_ref().ok_or_else(|| {
@@ -301,6 +312,7 @@ impl CapturedTable {
 
     /// Appends the record of a changed row, unless a later snapshot will have it.
     pub(super) fn put_read(&mut self, row: Box<[Value]>, out: &mut Vec<Record>) {
+        self.touch(&row);
         if self.is_read(&row) {
             self.put(row, out);
         }
@@ -328,6 +340,7 @@ impl CapturedTable {
 
     /// Appends the tombstone of a row that is gone.
     pub(super) fn delete(&mut self, row: &[Value], out: &mut Vec<Record>) {
+        self.touch(row);
         if !self.is_read(row) {
             return;
         }

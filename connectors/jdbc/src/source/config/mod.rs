@@ -15,6 +15,6 @@ mod values;
 
 pub(super) use self::source_config::{
     CdcSettings, DeleteCapture, PublicationMaking, SlotSettings, SourceConfig, SourceMode,
-    TableSelection,
+    TableSelection, nothing_assigned,
 };
 pub(super) use self::task_share::TaskShare;

@@ -346,6 +346,15 @@ fn batch_rows(r: &mut ConfigReader<'_>) -> usize {
         .unwrap_or(1000)
 }
 
+/// The error of a task that has nothing to read, in the words of Kafka Connect's JDBC source.
+pub(crate) fn nothing_assigned() -> Error {
+    Error::config(
+        "Task is being killed because it was not assigned a table nor a query to execute. If run in table mode \
+         please make sure that the tables exist on the database. If the table does exist on the database, we \
+         recommend using the fully qualified table name.",
+    )
+}
+
 fn cdc(r: &mut ConfigReader<'_>) -> Option<CdcSettings> {
     let server_id = r.long_opt("database.server.id");
     let settings = CdcSettings {

@@ -9,7 +9,9 @@
     reason = "the order of a plan is of its own columns"
 )]
 
-use connector_api::{Decimal, Error, OffsetValue, Reread, Result, SourceOffset, Value};
+use connector_api::{
+    Decimal, Error, OffsetValue, Reread, RereadProgress, RereadState, Result, SourceOffset, Value,
+};
 
 use super::offset::{read_key, write_key};
 use super::query::KeyBounds;
@@ -136,6 +138,29 @@ impl RereadPlace {
     /// Returns the key after which to continue, `None` at the beginning.
     pub(crate) fn after(&self) -> Option<Vec<Value>> {
         (!self.after.is_empty()).then(|| self.after.iter().map(key_value).collect())
+    }
+
+    /// Returns how far it has come, for display.
+    pub(crate) fn report(
+        &self,
+        table: String,
+        state: &RereadState,
+        rows_estimated: Option<u64>,
+    ) -> RereadProgress {
+        RereadProgress {
+            wanted: Reread {
+                table,
+                from: self.from.clone(),
+                to: self.to.clone(),
+            },
+            reached: self.after.clone(),
+            rows: self.rows,
+            share: match state {
+                RereadState::Done => Some(1.0),
+                _ => self.share(rows_estimated),
+            },
+            state: state.clone(),
+        }
     }
 
     /// Returns the share that has been read, if it can be estimated: from the number of rows if all

@@ -6,7 +6,7 @@
     reason = "the position is of this task's tables"
 )]
 
-mod reread;
+pub(super) mod reread;
 mod table;
 
 use std::collections::{HashMap, HashSet};
@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 use self::reread::TableReread;
 use self::table::TaskTable;
-use super::config::SourceConfig;
+use super::config::{SourceConfig, nothing_assigned};
 use super::plan::offset;
 use super::plan::reread::RereadPlace;
 use super::read::batch::PendingRows;
@@ -68,11 +68,7 @@ impl JdbcSourceTask {
             None => config.tables.iter().cloned().map(Some).collect(),
         };
         if ids.is_empty() {
-            return Err(Error::config(
-                "Task is being killed because it was not assigned a table nor a query to execute. If run in table mode \
-                 please make sure that the tables exist on the database. If the table does exist on the database, we \
-                 recommend using the fully qualified table name.",
-            ));
+            return Err(nothing_assigned());
         }
         let mut session = reading_session(&config).await?;
         let config = Arc::new(probe::understood(&mut *session, config).await?);
@@ -143,8 +139,14 @@ impl JdbcSourceTask {
             return;
         }
         self.positions.extend(snapshot.over(&id, &self.config));
+        let mut parts = self
+            .tables
+            .iter_mut()
+            .filter(|t| t.id.as_ref() == Some(&id));
+        let reread = parts.find_map(|part| part.reread.take());
         let entry = TableAssignment::whole(Some(id), Some(snapshot.end_reached()));
         let mut table = TaskTable::new(entry, &self.config, &[]);
+        table.reread = reread;
         if let Some(range) = self.tables.get_mut(index) {
             table.rows = range.rows;
             *range = table;
@@ -153,13 +155,13 @@ impl JdbcSourceTask {
 
     /// Continues to read rows again where the last task stopped.
     async fn resume_reread(&mut self, index: usize, stored: &dyn StoredOffsets) -> Result<()> {
-        let Some(id) = self.tables[index]
-            .id
-            .clone()
-            .filter(|_| !self.tables[index].is_range())
-        else {
+        let Some(id) = self.tables[index].id.clone() else {
             return Ok(());
         };
+        // it is noted once if this task reads several ranges of the table
+        if self.index_of(&id.to_string()) != Some(index) {
+            return Ok(());
+        }
         let partition = offset::reread(&id, self.config.qualify);
         let Some(found) = stored.read(&[partition]).await?.pop().flatten() else {
             return Ok(());
@@ -176,13 +178,18 @@ impl JdbcSourceTask {
         Ok(())
     }
 
-    /// Begins to read rows of a table again.
+    /// Returns the index of the table, or of the first of its ranges.
+    fn index_of(&self, name: &str) -> Option<usize> {
+        let is_named = |t: &TaskTable| t.id.as_ref().is_some_and(|id| id.to_string() == *name);
+        self.tables.iter().position(is_named)
+    }
+
+    /// Begins to read rows of a table again; if several ranges of it are being read for the first
+    /// time, once that is complete.
     async fn begin_reread(&mut self, index: usize, wanted: &Reread) -> Result<Vec<SourcePosition>> {
         let table = &self.tables[index];
         let name = table.name();
-        let refusal = if table.is_range() {
-            Some("its first read is not complete yet")
-        } else if table.is_stopped() {
+        let refusal = if table.is_stopped() {
             Some("it is not read because of an error: see the status of the connector")
         } else if table.reread.as_ref().is_some_and(TableReread::is_running) {
             Some("that is being done already: wait for its end, or cancel it first")
@@ -444,8 +451,7 @@ impl SourceTask for JdbcSourceTask {
     async fn request(&mut self, request: &TaskRequest) -> Result<Vec<SourcePosition>> {
         let (TaskRequest::Reread(Reread { table, .. }) | TaskRequest::CancelReread(table)) =
             request;
-        let is_named = |t: &TaskTable| t.id.as_ref().is_some_and(|id| id.to_string() == *table);
-        let Some(index) = self.tables.iter().position(is_named) else {
+        let Some(index) = self.index_of(table) else {
             return Err(Error::config(format!(
                 "this task does not read table {table}"
             )));

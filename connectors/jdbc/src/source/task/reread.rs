@@ -91,27 +91,14 @@ impl TableReread {
     }
 
     pub(super) fn progress(&self) -> RereadProgress {
-        let share = match self.state {
-            RereadState::Done => Some(1.0),
-            _ => self.place.share(self.rows_estimated),
-        };
-        RereadProgress {
-            wanted: Reread {
-                table: self.table.clone(),
-                from: self.place.from.clone(),
-                to: self.place.to.clone(),
-            },
-            reached: self.place.after.clone(),
-            rows: self.place.rows,
-            share,
-            state: self.state.clone(),
-        }
+        let (table, rows) = (self.table.clone(), self.rows_estimated);
+        self.place.report(table, &self.state, rows)
     }
 }
 
 /// Checks what is wanted against the table as it is now: its key, and that there is a row to read.
 /// Errors: `Config` if the request makes no sense; those of the database.
-pub(super) async fn check(
+pub(in crate::source) async fn check(
     wanted: &Reread,
     id: &TableId,
     config: &SourceConfig,

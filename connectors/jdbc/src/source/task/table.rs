@@ -298,7 +298,9 @@ impl TaskTable {
         };
         let due = sweep.map_or(self.due, |due| due.min(self.due));
         match (&self.stage, &self.reread) {
-            (TableStage::Idle { .. }, Some(reread)) if reread.is_waiting() => due.min(reread.due),
+            (TableStage::Idle { .. }, Some(reread)) if reread.is_waiting() && !self.is_range() => {
+                due.min(reread.due)
+            }
             _ => due,
         }
     }
@@ -333,6 +335,9 @@ impl TaskTable {
 
     /// Begins a turn that reads rows again, if it is due. Such turns alternate with the others.
     fn begin_reread_turn(&mut self) -> Option<TurnJob> {
+        if self.is_range() {
+            return None;
+        }
         let sweep_due = self.stage.sweep().and_then(|sweep| sweep.due);
         let reread = self.reread.as_mut().filter(|reread| reread.is_waiting())?;
         let now = Instant::now();

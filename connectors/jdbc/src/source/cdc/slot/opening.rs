@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use connector_api::{Result, Value};
+use connector_api::Result;
 
 use super::position::SlotPosition;
 use super::server;
 use super::snapshot::{SlotSnapshot, SlotTableRequest};
 use super::stream::{SlotProgress, SlotStream};
 use super::table::without_generated;
-use crate::driver::{ReplicationStream, export_snapshot};
+use crate::driver::{ReplicationStream, Session, export_snapshot};
 use crate::ident::TableId;
 use crate::source::config::SourceConfig;
+use crate::source::plan::query::ReadPosition;
 use crate::source::plan::table;
 use crate::source::tables::connection;
 
@@ -20,8 +21,8 @@ pub(super) struct PendingTable {
     /// Index of the table.
     pub index: usize,
     pub id: TableId,
-    /// Rows behind this key.
-    pub front: Option<Vec<Value>>,
+    /// Where its rows begin and end.
+    pub from: ReadPosition,
 }
 
 /// A connection to the log.
@@ -42,40 +43,11 @@ pub(super) async fn open(
     let mut session = connection::open(&config, config.connect).await?;
     server::check_slot(&mut *session, &config.slot.slot, position).await?;
     let (mut snapshot, mut gone) = (None, Vec::new());
-    if !pending.is_empty() {
-        let number = session.connection_id().map_or(0, |id| id.id);
-        let name = format!("{}_{number}", config.slot.slot);
-        let exported = export_snapshot(&config.target, config.connect, &name).await?;
-        session
-            .run("SET idle_in_transaction_session_timeout = 0")
-            .await?;
-        session
-            .run("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            .await?;
-        let import = format!(
-            "SET TRANSACTION SNAPSHOT '{}'",
-            exported.name.replace('\'', "")
-        );
-        session.run(&import).await?;
-        let at = exported.position;
-        drop(exported);
-        let mut requests = Vec::new();
-        for table in pending {
-            let Some(meta) = session.table(&table.id).await? else {
-                gone.push(table.index);
-                continue;
-            };
-            let meta = without_generated(&meta);
-            requests.push(SlotTableRequest {
-                table: table.index,
-                plan: table::plan(&meta, &config, session.dialect())?,
-                meta: Arc::new(meta),
-                front: table.front,
-            });
-        }
-        snapshot = Some(SlotSnapshot::begin(at, requests, session));
-    } else {
+    if pending.is_empty() {
         session.close().await;
+    } else {
+        let taken = take_snapshot(&config, pending, session).await?;
+        (snapshot, gone) = (Some(taken.0), taken.1);
     }
     let stream = ReplicationStream::open(
         &config.target,
@@ -93,4 +65,55 @@ pub(super) async fn open(
         snapshot,
         gone,
     })
+}
+
+/// Takes a snapshot of a table that is read again; `None` if it does not exist any more.
+pub(super) async fn open_again(
+    config: Arc<SourceConfig>,
+    table: PendingTable,
+) -> Result<Option<SlotSnapshot>> {
+    let session = connection::open(&config, config.connect).await?;
+    let (snapshot, gone) = take_snapshot(&config, vec![table], session).await?;
+    Ok(gone.is_empty().then_some(snapshot))
+}
+
+/// Begins to read tables as of a position that the server tells. Returns those that do not exist any
+/// more, too.
+async fn take_snapshot(
+    config: &SourceConfig,
+    pending: Vec<PendingTable>,
+    mut session: Box<dyn Session>,
+) -> Result<(SlotSnapshot, Vec<usize>)> {
+    let mut gone = Vec::new();
+    let number = session.connection_id().map_or(0, |id| id.id);
+    let name = format!("{}_{number}", config.slot.slot);
+    let exported = export_snapshot(&config.target, config.connect, &name).await?;
+    session
+        .run("SET idle_in_transaction_session_timeout = 0")
+        .await?;
+    session
+        .run("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        .await?;
+    let import = format!(
+        "SET TRANSACTION SNAPSHOT '{}'",
+        exported.name.replace('\'', "")
+    );
+    session.run(&import).await?;
+    let at = exported.position;
+    drop(exported);
+    let mut requests = Vec::new();
+    for table in pending {
+        let Some(meta) = session.table(&table.id).await? else {
+            gone.push(table.index);
+            continue;
+        };
+        let meta = without_generated(&meta);
+        requests.push(SlotTableRequest {
+            table: table.index,
+            plan: table::plan(&meta, config, session.dialect())?,
+            meta: Arc::new(meta),
+            from: table.from,
+        });
+    }
+    Ok((SlotSnapshot::begin(at, requests, session), gone))
 }

@@ -1,5 +1,5 @@
-//! Rows that were there before: all tables that are not read yet, in one transaction whose position
-//! in the log is known.
+//! Rows that were there before, of all tables that are not read yet, or rows of a table that is read
+//! again: in one transaction whose position in the log is known.
 
 use std::sync::Arc;
 
@@ -24,8 +24,8 @@ pub(super) struct SlotTableRequest {
     pub table: usize,
     pub meta: Arc<TableMeta>,
     pub plan: TablePlan,
-    /// Rows behind this key.
-    pub front: Option<Vec<Value>>,
+    /// Where its rows begin and end.
+    pub from: ReadPosition,
 }
 
 /// Rows of a table.
@@ -108,19 +108,15 @@ async fn read_paged(
     session: &mut dyn Session,
     pages: &mpsc::Sender<SnapshotPage>,
 ) -> Result<()> {
-    let mut front = request.front;
+    let mut from = request.from;
     loop {
-        let from = ReadPosition {
-            key: front.take(),
-            ..ReadPosition::default()
-        };
         let statement = statement(&request.plan.shape, &from, PAGE_ROWS, session.dialect());
         let layout: &RowLayout = &request.plan.layout;
         let ResultPage { rows, cut, .. } = session
             .read(&statement.sql, &statement.params, layout, PAGE_BYTES)
             .await?;
         let is_last = !cut && u64::try_from(rows.len()).is_ok_and(|rows| rows < PAGE_ROWS);
-        front = rows.last().map(|row| {
+        from.key = rows.last().map(|row| {
             let key = request.plan.order.iter().filter_map(|i| row.get(*i));
             key.cloned().collect()
         });

@@ -9,6 +9,7 @@
     reason = "the index is of this task's tables"
 )]
 
+mod again;
 mod statements;
 
 use std::collections::{BTreeSet, HashMap};
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use connector_api::{
     Error, ProgressReport, Record, Result, SourceBatch, SourcePosition, SourceTask, StoredOffsets,
-    TableProgress,
+    TableProgress, TaskRequest,
 };
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
@@ -31,6 +32,7 @@ use crate::driver::{BinlogStart, BinlogStream, Session};
 use crate::source::cdc::position::{
     LogPosition, StreamProgress, TableFront, stream_partition, table_partition,
 };
+use crate::source::cdc::reread::CapturedRereads;
 use crate::source::cdc::server;
 use crate::source::cdc::snapshot::{RunningSnapshot, SnapshotNext, SnapshotRequest, is_last};
 use crate::source::cdc::start;
@@ -38,7 +40,8 @@ use crate::source::cdc::stream::{LogEvent, LogReader};
 use crate::source::cdc::table::CapturedTable;
 use crate::source::cdc::traits::{self, RowEnd, TableDefinition};
 use crate::source::cdc::xa::{HeldXa, XaReplay};
-use crate::source::config::{CdcSettings, SourceConfig};
+use crate::source::config::{CdcSettings, SourceConfig, nothing_assigned};
+use crate::source::plan::query::ReadPosition;
 use crate::source::tables::connection;
 
 /// How long a poll waits for an event.
@@ -72,6 +75,8 @@ struct OpenPage {
     table: usize,
     /// The table is read page by page, each from a snapshot of its own.
     is_paged: bool,
+    /// Its rows are read again.
+    is_again: bool,
     /// No page follows.
     is_last: bool,
     rows: std::vec::IntoIter<Box<[connector_api::Value]>>,
@@ -109,6 +114,7 @@ pub(in crate::source) struct CdcTask {
     /// For snapshots; `None` while one is read.
     session: Option<Box<dyn Session>>,
     snapshot: Option<RunningSnapshot>,
+    rereads: CapturedRereads,
     lookup: Option<Lookup>,
     /// A prepared transaction that is committed, and the reader of its rows.
     committed: Option<(HeldXa, Option<XaReplay>)>,
@@ -134,11 +140,7 @@ impl CdcTask {
     ) -> Result<Self> {
         let config = Arc::new(config);
         if config.tables.is_empty() {
-            return Err(Error::config(
-                "Task is being killed because it was not assigned a table nor a query to execute. If run in table mode \
-                 please make sure that the tables exist on the database. If the table does exist on the database, we \
-                 recommend using the fully qualified table name.",
-            ));
+            return Err(nothing_assigned());
         }
         let mut session = connection::open(&config, config.connect).await?;
         let host = server::check(&mut *session).await?;
@@ -154,6 +156,7 @@ impl CdcTask {
                 None => drop(warnings.insert(format!("table {id} does not exist (any more)"))),
             }
         }
+        let rereads = CapturedRereads::resume(tables.iter(), &config, stored).await?;
         let names = tables.iter().enumerate().map(|(index, table)| {
             let id = &table.meta.id;
             let database = id.catalog.clone().unwrap_or_default();
@@ -173,6 +176,7 @@ impl CdcTask {
             reader: None,
             session: Some(session),
             snapshot: None,
+            rereads,
             lookup: None,
             committed: None,
             open_rows: None,
@@ -211,6 +215,7 @@ impl CdcTask {
         (self.snapshot, self.lookup) = (None, None);
         (self.open_rows, self.page) = (None, None);
         self.committed = None;
+        self.rereads.step_back();
         self.out.clear();
         (self.out_bytes, self.partial_bytes) = (0, 0);
         self.routes.clear();
@@ -467,25 +472,16 @@ impl CdcTask {
     /// Goes on with the rows that were there before. Returns true if something was done; false: the
     /// log is to be read on.
     async fn snapshot_step(&mut self) -> Result<bool> {
-        if self.snapshot.is_none() {
-            let here = self.reader.as_ref().and_then(LogReader::here).cloned();
-            let next = self.tables.iter().position(|t| t.front != TableFront::Done);
-            let (Some(index), Some(here)) = (next, here) else {
-                return Ok(false);
-            };
-            if self.tables[index].stale && !self.look_up(index).await? {
-                let table = &mut self.tables[index];
-                let text = format!("table {} does not exist any more", table.meta.id);
-                table.warnings.insert(text);
-                (table.front, table.changed) = (TableFront::Done, true);
-                return Ok(true);
-            }
-            self.begin_snapshot(index, here).await?;
+        if self.snapshot.is_none() && !self.begin_next().await? {
+            return Ok(false);
         }
         let (Some(snapshot), Some(reader)) = (&mut self.snapshot, &self.reader) else {
             return Ok(false);
         };
-        let at = snapshot.position().await?;
+        let at = match snapshot.position().await {
+            Ok(at) => at,
+            Err(error) => return self.not_read(error),
+        };
         if !at.has_reached(&snapshot.begun_at) {
             // the log has transactions that are not visible yet: what was dropped of them must be
             // in the snapshot
@@ -505,21 +501,67 @@ impl CdcTask {
         if !reader.has_reached(&at) {
             return Ok(false);
         }
-        match snapshot.next().await? {
-            SnapshotNext::Rows(page) => {
+        match snapshot.next().await {
+            Ok(SnapshotNext::Rows(page)) => {
                 self.page = Some(OpenPage {
                     table: snapshot.table,
                     is_paged: snapshot.is_paged,
+                    is_again: snapshot.is_again,
                     is_last: is_last(&page),
                     rows: page.rows.into_iter(),
                 });
             }
-            SnapshotNext::End(session) => self.end_snapshot(session),
+            Ok(SnapshotNext::End(session)) => self.end_snapshot(session),
+            Err(error) => return self.not_read(error),
         }
         Ok(true)
     }
 
-    async fn begin_snapshot(&mut self, index: usize, here: LogPosition) -> Result<()> {
+    /// Begins to read the next page: of a table whose first read is not complete, or else of one that
+    /// is read again. Returns false if there is none.
+    async fn begin_next(&mut self) -> Result<bool> {
+        let here = self.reader.as_ref().and_then(LogReader::here).cloned();
+        let Some(here) = here else { return Ok(false) };
+        let first = self.tables.iter().position(|t| t.front != TableFront::Done);
+        let next = match first {
+            Some(first) => Some((first, false)),
+            None => self.next_again().map(|again| (again, true)),
+        };
+        let Some((index, is_again)) = next else {
+            return Ok(false);
+        };
+        if self.tables[index].stale && !self.look_up(index).await? {
+            if is_again {
+                self.rereads.gone(index);
+                return Ok(true);
+            }
+            let table = &mut self.tables[index];
+            let text = format!("table {} does not exist any more", table.meta.id);
+            table.warnings.insert(text);
+            (table.front, table.changed) = (TableFront::Done, true);
+            return Ok(true);
+        }
+        let table = &self.tables[index];
+        let from = match (&table.front, is_again) {
+            (_, true) => self.rereads.from(index, &table.plan),
+            (TableFront::UpTo(front), false) => Some(ReadPosition {
+                key: Some(front.clone()),
+                ..ReadPosition::default()
+            }),
+            (TableFront::Before | TableFront::Done, false) => Some(ReadPosition::default()),
+        };
+        if let Some(from) = from {
+            self.begin_snapshot((index, is_again), here, &from).await?;
+        }
+        Ok(true)
+    }
+
+    async fn begin_snapshot(
+        &mut self,
+        of: (usize, bool),
+        here: LogPosition,
+        from: &ReadPosition,
+    ) -> Result<()> {
         let lost = self
             .session
             .as_ref()
@@ -531,18 +573,16 @@ impl CdcTask {
         let Some(session) = self.session.take() else {
             return Ok(());
         };
-        let table = &self.tables[index];
-        let front = match &table.front {
-            TableFront::UpTo(front) => Some(front.as_slice()),
-            TableFront::Before | TableFront::Done => None,
-        };
-        let request = SnapshotRequest::of(table, front, &*session);
-        self.snapshot = Some(RunningSnapshot::begin(index, here, request, session));
+        let request = SnapshotRequest::of(&self.tables[of.0], from, &*session);
+        self.snapshot = Some(RunningSnapshot::begin(of, here, request, session));
         Ok(())
     }
 
     /// Emits rows that were there before, as many as a batch holds.
     fn emit_page(&mut self) {
+        if self.page.as_ref().is_some_and(|page| page.is_again) {
+            return self.emit_again();
+        }
         let Some(page) = &mut self.page else {
             return;
         };
@@ -579,7 +619,7 @@ impl CdcTask {
             return;
         };
         let table = &mut self.tables[snapshot.table];
-        if !snapshot.is_paged {
+        if !snapshot.is_paged && !snapshot.is_again {
             table.front = TableFront::Done;
             table.changed = true;
         }
@@ -623,7 +663,8 @@ impl CdcTask {
         let is_due = self
             .stored_at
             .is_none_or(|stored| stored.elapsed() >= STORE_EVERY);
-        let any_changed = self.tables.iter().any(|table| table.changed);
+        let any_changed =
+            self.rereads.is_changed() || self.tables.iter().any(|table| table.changed);
         let mut positions = Vec::new();
         let prefix = &self.config.topic_prefix;
         if !records.is_empty() || is_due || any_changed {
@@ -643,6 +684,7 @@ impl CdcTask {
                 *kept = emitted(table);
             }
         }
+        positions.extend(self.rereads.store());
         SourceBatch {
             records,
             positions,
@@ -664,18 +706,21 @@ impl SourceTask for CdcTask {
         }
     }
 
+    async fn request(&mut self, request: &TaskRequest) -> Result<Vec<SourcePosition>> {
+        self.take_request(request).await
+    }
+
     fn progress(&self) -> ProgressReport {
         let of = |table: &CapturedTable| TableProgress {
             table: table.meta.id.to_string(),
             rows: table.rows,
             rows_estimated: table.meta.rows_estimated,
             rows_left: (table.front == TableFront::Done).then_some(0),
-            time_left: None,
-            complete_at: None,
+            ..TableProgress::default()
         };
         let of_tables = self.tables.iter().flat_map(|table| &table.warnings);
         ProgressReport {
-            rereads: Vec::new(),
+            rereads: self.rereads.report(|index| self.tables.get(index)),
             tables: self.tables.iter().map(of).collect(),
             warnings: self.warnings.iter().chain(of_tables).cloned().collect(),
         }

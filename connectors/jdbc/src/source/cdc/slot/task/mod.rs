@@ -9,6 +9,8 @@
     reason = "the index is of this task's tables"
 )]
 
+mod again;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,27 +18,29 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use connector_api::{
     Error, ProgressReport, Record, Result, SourceBatch, SourcePosition, SourceTask, StoredOffsets,
-    TableProgress, Value,
+    TableProgress, TaskRequest, Value,
 };
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
 
-use super::opening::{self, OpenedLog, PendingTable};
-use super::position::SlotPosition;
-use super::server::{self, SlotState};
-use super::snapshot::SlotSnapshot;
-use super::stream::SlotStream;
-use super::table::{DecodedRow, SlotTable, plain, without_generated};
+use self::again::RereadAttempt;
 use crate::catalog::TableMeta;
 use crate::dialect::Dialect;
 use crate::driver::Session;
 use crate::pgoutput::message::{Change, Message, Relation, decode};
 use crate::pgoutput::{Frame, PgOutputError, frame};
 use crate::source::cdc::position::{TableFront, stream_partition, table_partition};
-use crate::source::cdc::start;
+use crate::source::cdc::reread::CapturedRereads;
+use crate::source::cdc::slot::opening::{self, OpenedLog, PendingTable};
+use crate::source::cdc::slot::position::SlotPosition;
+use crate::source::cdc::slot::server::{self, SlotState};
+use crate::source::cdc::slot::snapshot::{SlotSnapshot, SnapshotPage};
+use crate::source::cdc::slot::start::{drop_slot, open_tables, publish, slot_warning};
+use crate::source::cdc::slot::stream::SlotStream;
+use crate::source::cdc::slot::table::{DecodedRow, SlotTable, plain, without_generated};
 use crate::source::cdc::table::CapturedTable;
-use crate::source::config::{CdcSettings, SourceConfig};
-use crate::source::plan::query;
+use crate::source::config::{CdcSettings, SourceConfig, nothing_assigned};
+use crate::source::plan::query::{self, ReadPosition};
 use crate::source::tables::connection;
 
 /// How long a poll waits for a message.
@@ -54,11 +58,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// Bytes of messages in one batch.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// How often dropping a slot is tried, and how long apart: the server needs a moment to notice that
-/// nobody reads it any more.
-const DROP_TRIES: u32 = 20;
-const DROP_AGAIN: Duration = Duration::from_millis(200);
-
 /// What the last batch stored.
 struct SlotEmitted {
     position: SlotPosition,
@@ -70,6 +69,8 @@ struct SlotPage {
     table: usize,
     is_last: bool,
     is_paged: bool,
+    /// Its rows are read again.
+    is_again: bool,
     rows: std::vec::IntoIter<Box<[Value]>>,
 }
 
@@ -93,6 +94,8 @@ pub(in crate::source) struct SlotTask {
     opening: Option<JoinHandle<Result<OpenedLog>>>,
     reader: Option<SlotStream>,
     snapshot: Option<SlotSnapshot>,
+    rereads: CapturedRereads,
+    again: Option<RereadAttempt>,
     page: Option<SlotPage>,
     /// The message that is being taken.
     current: Option<Vec<u8>>,
@@ -122,11 +125,7 @@ impl SlotTask {
     ) -> Result<Self> {
         let config = Arc::new(config);
         if config.tables.is_empty() {
-            return Err(Error::config(
-                "Task is being killed because it was not assigned a table nor a query to execute. If run in table mode \
-                 please make sure that the tables exist on the database. If the table does exist on the database, we \
-                 recommend using the fully qualified table name.",
-            ));
+            return Err(nothing_assigned());
         }
         let mut session = connection::open(&config, config.connect).await?;
         let mut warnings = BTreeSet::new();
@@ -145,6 +144,8 @@ impl SlotTask {
         };
         let dialect = session.dialect();
         session.close().await;
+        let captured = tables.iter().map(|table| &table.captured);
+        let rereads = CapturedRereads::resume(captured, &config, stored).await?;
         let names = tables.iter().enumerate();
         let names = names.map(|(index, table)| (server::pair(&table.captured.meta.id), index));
         Ok(Self {
@@ -161,6 +162,8 @@ impl SlotTask {
             opening: None,
             reader: None,
             snapshot: None,
+            rereads,
+            again: None,
             page: None,
             current: None,
             lookup: None,
@@ -186,8 +189,14 @@ impl SlotTask {
                     TableFront::Before => None,
                     TableFront::UpTo(front) => Some(front.clone()),
                 };
-                let id = table.captured.meta.id.clone();
-                Some(PendingTable { index, id, front })
+                Some(PendingTable {
+                    index,
+                    id: table.captured.meta.id.clone(),
+                    from: ReadPosition {
+                        key: front,
+                        ..ReadPosition::default()
+                    },
+                })
             });
             let config = Arc::clone(&self.config);
             let opening = opening::open(config, self.emitted.position, pending.collect());
@@ -212,6 +221,8 @@ impl SlotTask {
     /// Forgets what was read behind the last batch: the log is read again from there.
     fn step_back(&mut self) {
         (self.reader, self.snapshot, self.page) = (None, None, None);
+        self.drop_attempt();
+        self.rereads.step_back();
         (self.current, self.session) = (None, None);
         if let Some(opening) = self.opening.take() {
             opening.abort();
@@ -259,7 +270,7 @@ impl SlotTask {
                 self.emit_page();
                 continue;
             }
-            if self.snapshot_step().await? {
+            if self.snapshot_step().await? || self.reread_step().await? {
                 continue;
             }
             let Some(message) = self.next_message(until).await? else {
@@ -281,7 +292,7 @@ impl SlotTask {
             return Ok(None);
         }
         let mut until = until;
-        if self.snapshot.is_some() {
+        if self.snapshot.is_some() || self.again.is_some() {
             reader.stream.ask();
             until = until.min(tokio::time::Instant::now() + SHORT_WAIT);
         }
@@ -310,6 +321,9 @@ impl SlotTask {
             .collect();
         for index in indexes {
             let table = &mut self.tables[*index].captured;
+            if let Some(touched) = &mut table.touched {
+                touched.all();
+            }
             if table.is_before() {
                 continue;
             }
@@ -481,26 +495,36 @@ impl SlotTask {
             self.snapshot = None;
             return Ok(true);
         };
-        let table = &mut self.tables[page.table];
-        if *table.captured.meta != *page.meta {
-            let meta = TableMeta::clone(&page.meta);
-            table
-                .captured
-                .redefine(plain(meta), &self.config, self.dialect)?;
-            // rows of the log are decoded by what the log says of the table
-            table.undefine();
-        }
+        self.take_definition(&page)?;
         self.page = Some(SlotPage {
             table: page.table,
             is_last: page.is_last,
             is_paged: page.is_paged,
+            is_again: false,
             rows: page.rows.into_iter(),
         });
         Ok(true)
     }
 
+    /// Takes up the definition of the rows of a page.
+    fn take_definition(&mut self, page: &SnapshotPage) -> Result<()> {
+        let table = &mut self.tables[page.table];
+        let known = &table.captured.meta;
+        if known.columns == page.meta.columns && known.primary_key == page.meta.primary_key {
+            return Ok(());
+        }
+        let meta = plain(TableMeta::clone(&page.meta));
+        table.captured.redefine(meta, &self.config, self.dialect)?;
+        // rows of the log are decoded by what the log says of the table
+        table.undefine();
+        Ok(())
+    }
+
     /// Emits rows that were there before, as many as a batch holds.
     fn emit_page(&mut self) {
+        if self.page.as_ref().is_some_and(|page| page.is_again) {
+            return self.emit_again();
+        }
         let Some(page) = &mut self.page else {
             return;
         };
@@ -541,7 +565,8 @@ impl SlotTask {
         let is_due = self
             .stored_at
             .is_none_or(|stored| stored.elapsed() >= STORE_EVERY);
-        let any_changed = self.tables.iter().any(|table| table.captured.changed);
+        let any_changed =
+            self.rereads.is_changed() || self.tables.iter().any(|table| table.captured.changed);
         let mut positions = Vec::new();
         let prefix = &self.config.topic_prefix;
         if !records.is_empty() || is_due || is_asked || any_changed {
@@ -561,6 +586,7 @@ impl SlotTask {
                 *kept = emitted(table);
             }
         }
+        positions.extend(self.rereads.store());
         SourceBatch {
             is_partial: false,
             records,
@@ -616,14 +642,17 @@ impl SourceTask for SlotTask {
         Ok(())
     }
 
+    async fn request(&mut self, request: &TaskRequest) -> Result<Vec<SourcePosition>> {
+        self.take_request(request).await
+    }
+
     fn progress(&self) -> ProgressReport {
         let of = |table: &SlotTable| TableProgress {
             table: table.captured.meta.id.to_string(),
             rows: table.captured.rows,
             rows_estimated: table.captured.meta.rows_estimated,
             rows_left: (table.captured.front == TableFront::Done).then_some(0),
-            time_left: None,
-            complete_at: None,
+            ..TableProgress::default()
         };
         let of_tables = self
             .tables
@@ -638,7 +667,7 @@ impl SourceTask for SlotTask {
             warnings: (self.warnings.iter().chain(of_tables).cloned())
                 .chain(of_slot)
                 .collect(),
-            rereads: Vec::new(),
+            rereads: (self.rereads).report(|index| Some(&self.tables.get(index)?.captured)),
         }
     }
 
@@ -650,32 +679,6 @@ impl SourceTask for SlotTask {
             tracing::warn!(slot = self.config.slot.slot, %error, "the slot was not dropped");
         }
     }
-}
-
-/// What the user is to know of the slot: the server is about to remove log that it needs.
-fn slot_warning(config: &SourceConfig, state: &SlotState) -> Option<String> {
-    let is_kept = matches!(&*state.wal_status, "reserved" | "extended" | "");
-    (!is_kept).then(|| {
-        format!(
-            "the replication slot {} (publication {}) is {} bytes behind and has wal_status={}: the \
-             server removes log that it needs, see max_slot_wal_keep_size",
-            config.slot.slot, config.slot.publication, state.lag, state.wal_status
-        )
-    })
-}
-
-async fn drop_slot(config: &SourceConfig) -> Result<()> {
-    let mut session = connection::open(config, config.connect).await?;
-    let mut outcome = Ok(());
-    for _ in 0..DROP_TRIES {
-        outcome = server::drop_slot(&mut *session, &config.slot.slot).await;
-        if outcome.is_ok() || session.is_lost() {
-            break;
-        }
-        tokio::time::sleep(DROP_AGAIN).await;
-    }
-    session.close().await;
-    outcome
 }
 
 fn given_up() -> Error {
@@ -699,67 +702,4 @@ fn emitted(table: &SlotTable) -> (Arc<TableMeta>, TableFront) {
         Arc::clone(&table.captured.meta),
         table.captured.front.clone(),
     )
-}
-
-/// Looks up the tables and what is stored of them.
-async fn open_tables(
-    config: &SourceConfig,
-    settings: CdcSettings,
-    stored: &dyn StoredOffsets,
-    session: &mut dyn Session,
-    warnings: &mut BTreeSet<String>,
-) -> Result<Vec<SlotTable>> {
-    let mut tables = Vec::new();
-    for id in &config.tables {
-        let Some(meta) = session.table(id).await? else {
-            warnings.insert(format!("table {id} does not exist (any more)"));
-            continue;
-        };
-        if let Some(problem) = server::identity_problem(session, &meta.id).await? {
-            return Err(Error::config(problem));
-        }
-        let own = without_generated(&meta);
-        let is_cut = own.columns.len() < meta.columns.len();
-        let dialect = session.dialect();
-        let mut table = start::stored_table(plain(own), config, settings, stored, dialect).await?;
-        if is_cut {
-            table.warnings.insert(format!(
-                "table {}: generated columns are not in the log, and left out",
-                meta.id
-            ));
-        }
-        tables.push(SlotTable::new(table));
-    }
-    if tables.is_empty() {
-        return Err(Error::config("none of the task's tables exists"));
-    }
-    Ok(tables)
-}
-
-/// Makes or changes the publication.
-/// Errors: `Config` for a table whose changes were not published since they were read last.
-async fn publish(
-    config: &SourceConfig,
-    tables: &[SlotTable],
-    is_known: bool,
-    session: &mut dyn Session,
-) -> Result<()> {
-    let ids: Vec<_> = tables
-        .iter()
-        .map(|table| table.captured.meta.id.clone())
-        .collect();
-    let had = server::publish(session, &config.slot, &ids).await?;
-    let missed = tables.iter().map(|table| &table.captured).find(|table| {
-        // what was just looked up for the first time is not stored yet
-        let is_stored = !table.changed && !table.is_before();
-        is_known && is_stored && !had.contains(&server::pair(&table.meta.id))
-    });
-    match missed {
-        Some(table) => Err(Error::config(format!(
-            "table {} was not in the publication {}, so its changes since then are missing: stop the \
-             connector, delete its offsets (DELETE /connectors/NAME/offsets) and resume it",
-            table.meta.id, config.slot.publication
-        ))),
-        None => Ok(()),
-    }
 }
