@@ -6,132 +6,21 @@
 //! must open a new one. That is the known case; a client that receives nothing although others do is
 //! just as lost, whatever the reason.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use connector_api::TopicPartition;
 use connector_api::locks::TakeLock;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use serde::Deserialize;
 
 use super::ClientSettings;
-use crate::metrics::{ClientMetrics, ClientReport, OpenClient, PartitionReport};
+use super::statistics::ClientStatistics;
+use crate::metrics::{ClientMetrics, OpenClient};
 
 /// Interval of librdkafka's statistics, in milliseconds.
 const TOLD_EVERY: &str = "1000";
 /// A client that knows no broker this many times in a row is lost: in between it may be about to
 /// recover on its own.
 const LOST_AFTER: u32 = 2;
-
-/// The part of the statistics used here. Source: librdkafka's STATISTICS.md.
-#[derive(Deserialize)]
-struct ClientStatistics<'a> {
-    #[serde(borrow)]
-    brokers: HashMap<Cow<'a, str>, BrokerStatistics<'a>>,
-    #[serde(borrow)]
-    cgrp: Option<GroupStatistics<'a>>,
-    /// Requests sent, their bytes; responses received, their bytes.
-    #[serde(default)]
-    tx: u64,
-    #[serde(default)]
-    tx_bytes: u64,
-    #[serde(default)]
-    rx: u64,
-    #[serde(default)]
-    rx_bytes: u64,
-}
-
-/// The statistics of a topic.
-#[derive(Deserialize)]
-struct TopicStatistics {
-    #[serde(default)]
-    partitions: HashMap<String, PartitionStatistics>,
-}
-
-/// The statistics of a partition; offsets below 0 are unknown.
-#[derive(Deserialize)]
-struct PartitionStatistics {
-    partition: i32,
-    #[serde(default)]
-    ls_offset: i64,
-    #[serde(default)]
-    next_offset: i64,
-    #[serde(default)]
-    fetchq_cnt: u64,
-}
-
-/// Returns how far a consumer is in each partition, according to its statistics.
-pub(super) fn partitions(statistics: &[u8]) -> Vec<(TopicPartition, PartitionReport)> {
-    #[derive(Deserialize)]
-    struct Statistics<'a> {
-        #[serde(borrow, default)]
-        topics: HashMap<Cow<'a, str>, TopicStatistics>,
-    }
-    let Ok(Statistics { topics }) = serde_json::from_slice(statistics) else {
-        return Vec::new();
-    };
-    let mut reports = Vec::new();
-    for (name, topic) in topics {
-        let topic_name: Arc<str> = Arc::from(&*name);
-        // Partition -1 collects what has no partition yet.
-        let known = topic.partitions.into_values();
-        for it in known.filter(|it| it.partition >= 0 && it.ls_offset >= 0) {
-            let at = TopicPartition {
-                topic: Arc::clone(&topic_name),
-                partition: it.partition,
-            };
-            let report = PartitionReport {
-                end: it.ls_offset,
-                fetched: it.next_offset,
-                waiting: it.fetchq_cnt,
-            };
-            reports.push((at, report));
-        }
-    }
-    reports
-}
-
-/// The statistics of a consumer's group.
-#[derive(Deserialize)]
-struct GroupStatistics<'a> {
-    /// `up` while requests go to the group's coordinator.
-    state: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct BrokerStatistics<'a> {
-    /// `configured` or `learned` for real brokers; `logical` (a group's coordinator) represents
-    /// another broker, `internal` for none.
-    source: Cow<'a, str>,
-    /// Microseconds since something was last received from the broker; -1 for never.
-    rxidle: i64,
-    /// `UP` while connected.
-    #[serde(borrow, default)]
-    state: Cow<'a, str>,
-    /// Connections that were tried, successfully or not, and that ended.
-    #[serde(default)]
-    connects: u64,
-    #[serde(default)]
-    disconnects: u64,
-}
-
-impl ClientStatistics<'_> {
-    /// Returns what metrics show.
-    fn report(&self) -> ClientReport {
-        let sum = |of: fn(&BrokerStatistics<'_>) -> u64| self.brokers.values().map(of).sum();
-        ClientReport {
-            connections: sum(|broker| u64::from(broker.state == "UP")),
-            requests: self.tx,
-            sent_bytes: self.tx_bytes,
-            responses: self.rx,
-            received_bytes: self.rx_bytes,
-            connects: sum(|broker| broker.connects),
-            disconnects: sum(|broker| broker.disconnects),
-        }
-    }
-}
 
 /// A client's contact to its brokers.
 pub(super) struct BrokerContact {
@@ -180,34 +69,28 @@ impl BrokerContact {
         self.state.take_lock()
     }
 
-    /// Updates the state from new statistics.
-    pub(super) fn take_statistics(&self, statistics: &[u8]) {
-        let statistics: ClientStatistics<'_> = match serde_json::from_slice(statistics) {
-            Ok(statistics) => statistics,
-            Err(error) => {
-                return tracing::debug!(%error, "statistics of librdkafka that cannot be read");
-            }
-        };
+    /// Updates the state from new statistics, and returns them; `None` if they cannot be read.
+    pub(super) fn take_statistics<'a>(&self, statistics: &'a [u8]) -> Option<ClientStatistics<'a>> {
+        let statistics = ClientStatistics::read(statistics)
+            .inspect_err(|error| {
+                tracing::debug!(%error, "statistics of librdkafka that cannot be read");
+            })
+            .ok()?;
         if let Some(metrics) = &self.metrics {
             metrics.report(statistics.report());
         }
-        let real =
-            |broker: &&BrokerStatistics<'_>| matches!(&*broker.source, "configured" | "learned");
-        let some = statistics.brokers.values().any(|broker| real(&broker));
-        let idle = statistics
-            .brokers
-            .values()
-            .filter_map(|broker| u64::try_from(broker.rxidle).ok())
-            .min();
-        let heard = idle.and_then(|idle| Instant::now().checked_sub(Duration::from_micros(idle)));
+        let idle = statistics.idle().map(Duration::from_micros);
+        let heard = idle.and_then(|idle| Instant::now().checked_sub(idle));
         let mut state = self.state();
-        state.without = if some {
+        state.without = if statistics.knows_broker() {
             0
         } else {
             state.without.saturating_add(1)
         };
-        state.group_is_up = statistics.cgrp.is_some_and(|group| group.state == "up");
+        state.group_is_up = statistics.group_is_up();
         state.heard = heard.map_or(state.heard, |heard| heard.max(state.heard));
+        drop(state);
+        Some(statistics)
     }
 
     /// True if the client knows no broker any more.
@@ -263,29 +146,10 @@ mod tests {
         assert!(!contact.is_lost());
         contact.take_statistics(&none);
         assert!(contact.is_lost());
-        contact.take_statistics(b"no statistics");
+        assert!(contact.take_statistics(b"no statistics").is_none());
         assert!(contact.is_lost());
         contact.take_statistics(&statistics(&[broker("configured", -1)]));
         assert!(!contact.is_lost());
-    }
-
-    #[test]
-    fn the_position_in_each_partition_is_read_from_the_statistics() {
-        let text = br#"{"brokers":{},"topics":{"a b":{"partitions":{
-            "0":{"partition":0,"fetchq_cnt":2,"next_offset":9,"app_offset":7,"hi_offset":12,"ls_offset":11},
-            "1":{"partition":1,"fetchq_cnt":0,"next_offset":0,"app_offset":-1001,"ls_offset":-1001},
-            "-1":{"partition":-1,"fetchq_cnt":0,"next_offset":0,"app_offset":-1001,"ls_offset":0}}}}}"#;
-        let at = TopicPartition {
-            topic: "a b".into(),
-            partition: 0,
-        };
-        let report = PartitionReport {
-            end: 11,
-            fetched: 9,
-            waiting: 2,
-        };
-        assert_eq!(partitions(text), [(at, report)]);
-        assert_eq!(partitions(b"no statistics"), []);
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(crate) mod producer;
 pub(crate) mod settings;
 mod silence;
 pub(crate) mod slots;
+mod statistics;
 pub(crate) mod table;
 pub(crate) mod topic_name;
 

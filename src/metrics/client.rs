@@ -12,6 +12,8 @@ pub(crate) struct ClientReport {
     pub sent_bytes: u64,
     pub responses: u64,
     pub received_bytes: u64,
+    /// Bytes of records that wait to be sent, or to be read.
+    pub queued_bytes: u64,
     /// Connections that were established and lost.
     pub connects: u64,
     pub disconnects: u64,
@@ -23,7 +25,7 @@ pub(crate) struct ClientReport {
 pub(crate) struct ClientFigures {
     /// True once such a client was opened.
     pub is_known: bool,
-    /// Totals of all clients; `connections` is the current number.
+    /// Totals of all clients; `connections` and `queued_bytes` are the current numbers.
     pub total: ClientReport,
     pub sent_rate: Window,
     pub received_rate: Window,
@@ -42,6 +44,8 @@ impl ClientFigures {
         let total = &mut self.total;
         total.connections =
             (total.connections + report.connections).saturating_sub(last.connections);
+        total.queued_bytes =
+            (total.queued_bytes + report.queued_bytes).saturating_sub(last.queued_bytes);
         total.connects += more(|r| r.connects);
         total.disconnects += more(|r| r.disconnects);
         total.requests += requests;
@@ -56,7 +60,9 @@ impl ClientFigures {
 
     /// Notes that a client with this last report was closed.
     pub(crate) fn closed(&mut self, last: ClientReport) {
-        self.total.connections = self.total.connections.saturating_sub(last.connections);
+        let total = &mut self.total;
+        total.connections = total.connections.saturating_sub(last.connections);
+        total.queued_bytes = total.queued_bytes.saturating_sub(last.queued_bytes);
     }
 }
 
@@ -67,6 +73,7 @@ mod tests {
     fn report(connections: u64, sent_bytes: u64) -> ClientReport {
         ClientReport {
             connections,
+            queued_bytes: connections * 10,
             sent_bytes,
             ..ClientReport::default()
         }
@@ -80,11 +87,13 @@ mod tests {
         client.report(1, report(2, 100), report(2, 150));
         client.report(2, none, report(1, 30));
         assert_eq!(client.total.connections, 3, "both are open");
+        assert_eq!(client.total.queued_bytes, 30);
         client.closed(report(2, 150));
         assert_eq!(
             (client.total.connections, client.total.sent_bytes),
             (1, 180)
         );
+        assert_eq!(client.total.queued_bytes, 10);
         assert!((client.sent_rate.rate(30_000) - 6.0).abs() < 1e-9);
     }
 }

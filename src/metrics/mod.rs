@@ -19,6 +19,7 @@ mod text;
 mod window;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
@@ -80,6 +81,7 @@ pub(crate) struct WorkerMetrics {
     tasks: Arc<Mutex<TaskTable>>,
     connector_starts: Arc<Mutex<StartUps>>,
     task_starts: Arc<Mutex<StartUps>>,
+    slots: Arc<AtomicU64>,
     most_tables: usize,
 }
 
@@ -90,6 +92,7 @@ impl WorkerMetrics {
             tasks: Arc::default(),
             connector_starts: Arc::default(),
             task_starts: Arc::default(),
+            slots: Arc::default(),
             most_tables,
         }
     }
@@ -121,6 +124,11 @@ impl WorkerMetrics {
         self.task_starts.take_lock().count(succeeded);
     }
 
+    /// Notes how many slots of the group this worker has now.
+    pub(crate) fn has_slots(&self, slots: usize) {
+        self.slots.store(slots as u64, Ordering::Relaxed);
+    }
+
     /// Copies all figures, those of tasks only for the connectors that exist.
     pub(crate) fn snapshot(&self, mut connectors: Vec<ConnectorFacts>) -> Snapshot {
         connectors.sort_by(|a, b| a.name.cmp(&b.name));
@@ -143,11 +151,12 @@ impl WorkerMetrics {
             };
         Snapshot {
             now_ms: now_ms(),
+            slots: self.slots.load(Ordering::Relaxed),
+            process: ProcessFigures::read(),
             tasks: known.into_iter().map(copy).collect(),
             connectors,
             connector_starts: *self.connector_starts.take_lock(),
             task_starts: *self.task_starts.take_lock(),
-            process: ProcessFigures::read(),
             most_tables: self.most_tables,
         }
     }

@@ -21,7 +21,7 @@ const STATES: [(RunState, &str); 6] = [
 
 /// Adds all metrics.
 pub(super) fn add(snapshot: &Snapshot, out: &mut Families) {
-    worker(out);
+    worker(snapshot, out);
     states(snapshot, out);
     for task in &snapshot.tasks {
         records(task, out);
@@ -155,6 +155,21 @@ const SNAPSHOT: Named = (
     Kind::Gauge,
     "Rows of a source's table: read since the task was opened, left to read, and in the table as the database estimates.",
 );
+const GAPS: Named = (
+    "rowferry_gaps",
+    Kind::Gauge,
+    "Places in a source's table where rows may still appear because of open transactions: ranges of ids that are missing below the position, and the end, while rows there are held back.",
+);
+const QUEUE: Named = (
+    "rowferry_queue_bytes",
+    Kind::Gauge,
+    "Bytes of records that wait in the task's Kafka client: to be sent by a source, to be read by a sink.",
+);
+const SLOTS: Named = (
+    "rowferry_slots",
+    Kind::Gauge,
+    "Slots that this worker has. Without a shared store it has no slots.",
+);
 
 const LAG_ROWS: Named = (
     "rowferry_lag_rows",
@@ -167,13 +182,14 @@ const LAG_SECONDS: Named = (
     "Age of the oldest record of a sink's partition that is not written yet, as far as this worker has seen; 0 without such a record. Of a source's table, seconds since the last read that reached its end began.",
 );
 
-fn worker(out: &mut Families) {
+fn worker(snapshot: &Snapshot, out: &mut Families) {
     let commit = option_env!("ROWFERRY_COMMIT").unwrap_or("unknown");
     let labels = vec![
         ("version", env!("CARGO_PKG_VERSION").into()),
         ("commit", commit.into()),
     ];
     out.add(BUILD, labels, 1_u64);
+    out.add(SLOTS, Vec::new(), snapshot.slots);
 }
 
 fn states(snapshot: &Snapshot, out: &mut Families) {
@@ -282,6 +298,7 @@ fn clients(task: &TaskSnapshot, out: &mut Families) {
         out.add(CONNECTIONS, of_client(), total.connections);
         out.add(REQUESTS, of_client(), total.requests);
         out.add(DISCONNECTS, of_client(), total.disconnects);
+        out.add(QUEUE, of_client(), total.queued_bytes);
         for (direction, bytes) in [
             ("sent", total.sent_bytes),
             ("received", total.received_bytes),
@@ -376,6 +393,14 @@ fn tables(snapshot: &Snapshot, out: &mut Families) {
                         out.add(SNAPSHOT, labels, rows);
                     }
                 }
+                if let Some(gaps) = facts.gaps {
+                    let labels = vec![
+                        ("connector", (&connector.name).into()),
+                        ("task", task.task.into()),
+                        ("table", table),
+                    ];
+                    out.add(GAPS, labels, gaps);
+                }
             };
             shown
                 .iter()
@@ -397,6 +422,7 @@ impl TableFacts {
             estimated: sum(self.estimated, other.estimated),
             left: sum(self.left, other.left),
             behind: self.behind.zip(other.behind).map(|(a, b)| a.max(b)),
+            gaps: sum(self.gaps, other.gaps),
         }
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct TableFacts {
     pub left: Option<u64>,
     /// Seconds since the last read that reached its end began.
     pub behind: Option<f64>,
+    /// Places where rows may still appear because of open transactions.
+    pub gaps: Option<u64>,
 }
 
 /// How far a table or a partition is behind.
@@ -92,6 +94,8 @@ pub(crate) struct Snapshot {
     pub connector_starts: StartUps,
     pub task_starts: StartUps,
     pub process: ProcessFigures,
+    /// Slots that this worker has; 0 if it does not share its work.
+    pub slots: u64,
     /// Maximum number of tables of a task that are shown by name.
     pub most_tables: usize,
 }

@@ -18,6 +18,7 @@ fn task_facts(task: u32) -> TaskFacts {
             estimated: Some(9),
             left: Some(4),
             behind: Some(1.5),
+            gaps: Some(1),
         }],
     }
 }

@@ -130,6 +130,7 @@ fn task_facts(task: &TaskView) -> TaskFacts {
         estimated: it.rows_estimated,
         left: it.rows_left,
         behind: it.complete_at.map(|at| at.elapsed().as_secs_f64()),
+        gaps: it.gaps,
     };
     TaskFacts {
         task: task.id,

@@ -467,6 +467,40 @@ fn every_name_is_documented(samples: &[Sample]) {
 }
 
 #[tokio::test]
+async fn ids_that_an_open_transaction_may_have_taken_are_gaps() {
+    let settings = Settings::serve(&unique("metrics"), lab().kafka().brokers());
+    let worker = Rowferry::start(lab().scratch(), settings);
+    let server = lab().mariadb();
+    let (pipeline, mut sql) = Pipeline::new(server, "metrics", "t").await;
+    let table = "CREATE TABLE t (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, n INT)";
+    run(&mut sql, table).await;
+    let mut open = server.connect(&pipeline.name).await;
+    run(&mut open, "BEGIN; INSERT INTO t (n) VALUES (1)").await;
+    run(&mut sql, "INSERT INTO t (n) VALUES (2)").await;
+    let name = pipeline.source_name();
+    let keys = json!({"poll.interval.ms": "50"});
+    worker
+        .rest()
+        .create(&name, &pipeline.source(server, keys))
+        .await;
+    let gaps = async |wanted: fn(f64) -> bool| {
+        let samples = scrape(worker.rest()).await;
+        sum(&samples, "rowferry_gaps", &[("connector", &name)]).is_some_and(wanted)
+    };
+    for_condition("a gap", SOON, async || gaps(|n| n >= 1.0).await).await;
+    run(&mut open, "COMMIT").await;
+    for_condition("no gap", SOON, async || gaps(|n| n == 0.0).await).await;
+    let queued = async || {
+        let samples = scrape(worker.rest()).await;
+        let labels = [("connector", name.as_str()), ("client", "producer")];
+        sum(&samples, "rowferry_queue_bytes", &labels) == Some(0.0)
+            && sum(&samples, "rowferry_slots", &[]) == Some(0.0)
+    };
+    for_condition("nothing waits to be sent", SOON, queued).await;
+    worker.rest().remove(&name).await;
+}
+
+#[tokio::test]
 async fn counters_never_fall_when_tasks_are_restarted_stopped_and_fail() {
     let worker = lab().worker();
     let rest = worker.rest();

@@ -129,6 +129,10 @@ pub struct TableProgress {
     /// When the last read that reached the end of the table began: everything that had been committed
     /// by then has been read. `None` until the end has been reached once.
     pub complete_at: Option<Instant>,
+    /// Number of places where rows may still appear because of open transactions: ranges of ids that
+    /// are missing below the position, and the end, while rows there are held back. `None` if the
+    /// position needs none.
+    pub gaps: Option<u64>,
 }
 
 /// The progress of a task, for display.

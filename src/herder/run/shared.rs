@@ -554,6 +554,9 @@ impl HerderLoop {
                 self.failed = Some(error);
             }
         }
+        if let Some(work) = &self.group {
+            self.parts.worker.metrics().has_slots(work.own.len());
+        }
     }
 
     /// Tells the group of slots in which nothing runs any more.

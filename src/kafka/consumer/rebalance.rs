@@ -14,7 +14,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceP
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::types::RDKafkaRespErr;
 
-use super::super::contact::{self, BrokerContact};
+use super::super::contact::BrokerContact;
 use super::super::context;
 use super::progress::LatestOffsets;
 use crate::metrics::{ClientPurpose, TaskMetrics};
@@ -160,10 +160,11 @@ impl ClientContext for MemberContext {
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
-        self.contact.take_statistics(statistics);
-        let reports = contact::partitions(statistics);
-        self.metrics
-            .update(|task, now| task.lag.report(now, &reports));
+        if let Some(statistics) = self.contact.take_statistics(statistics) {
+            let reports = statistics.partitions();
+            self.metrics
+                .update(|task, now| task.lag.report(now, &reports));
+        }
     }
 }
 

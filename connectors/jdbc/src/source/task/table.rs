@@ -56,6 +56,10 @@ pub(super) struct TaskTable {
     complete_at: Option<Instant>,
     /// Consecutive failed reads.
     pub failures: u32,
+    /// Ranges of ids below the position that are missing.
+    gaps: Option<u64>,
+    /// Rows at the end are held back.
+    is_held: bool,
     /// The last error, for the user; cleared by a read that succeeds.
     failure: Option<String>,
     warnings: Vec<String>,
@@ -125,6 +129,8 @@ impl TaskTable {
             reading_since: None,
             complete_at: None,
             failures: 0,
+            gaps: None,
+            is_held: false,
             failure: None,
             warnings: Vec::new(),
             out_of_range: BTreeSet::new(),
@@ -157,6 +163,7 @@ impl TaskTable {
         };
         self.rows_estimated = reader.rows_estimated();
         self.warnings = reader.warnings();
+        self.gaps = reader.is_open().then(|| reader.gaps().len() as u64);
         if let (Some((range, snapshot)), Some(all)) = (&self.range, self.rows_estimated) {
             #[expect(
                 clippy::cast_possible_truncation,
@@ -418,6 +425,7 @@ impl TaskTable {
         if matches!(outcome, ReadOutcome::CaughtUp | ReadOutcome::Done) {
             self.complete_at = self.reading_since.take();
         }
+        self.is_held = outcome == ReadOutcome::Waiting;
         (self.failures, self.failure) = (0, None);
         self.stage.set_stopped(false);
         if let (Some(sweep), ReadOutcome::CaughtUp) = (self.stage.sweep_mut(), outcome) {
@@ -451,6 +459,11 @@ impl TaskTable {
         }
         let reread = self.reread.as_mut().filter(|reread| reread.is_running())?;
         Some(reread.end(state))
+    }
+
+    /// Returns the number of places where rows may still appear because of open transactions.
+    fn gaps(&self) -> Option<u64> {
+        Some(self.gaps? + u64::from(self.is_held))
     }
 
     /// True if only a range of the table is read here.
@@ -590,6 +603,7 @@ pub(super) fn progress(parts: &[&TaskTable]) -> TableProgress {
         rows_left,
         time_left,
         complete_at: complete.and_then(|all| all.into_iter().min()),
+        gaps: parts.iter().filter_map(|t| t.gaps()).reduce(|a, b| a + b),
     }
 }
 
