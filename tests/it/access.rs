@@ -6,35 +6,15 @@ use std::time::Duration;
 use serde_json::json;
 use testkit::{MariaDb, Rowferry, Settings, for_condition, unique};
 
+use crate::command_line::{on, printed_with, program};
 use crate::lifecycle::table;
 use crate::{SOON, lab};
 
-fn rowferry(args: &[&str], input: &str) -> (String, String) {
-    use std::io::Write;
-    use std::process::Stdio;
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rowferry"));
-    command
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(
-        output.status.success(),
-        "{args:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    (
-        String::from_utf8(output.stdout).unwrap(),
-        String::from_utf8(output.stderr).unwrap(),
-    )
+/// What a command with this input prints. It succeeds.
+pub(crate) fn rowferry(args: &[&str], input: &str) -> (String, String) {
+    let (out, errors, code) = printed_with(&mut program(args), input);
+    assert_eq!(code, Some(0), "{args:?}: {errors}");
+    (out, errors)
 }
 
 /// curl's status and answer.
@@ -119,43 +99,30 @@ async fn users_and_tokens_over_https_have_their_roles() {
     assert!(!worker.log().contains(token), "the log shows no token");
 
     let asked = |cacert: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rowferry"));
-        command
-            .args([
-                "get", "plugins", "--server", &base, "--cacert", cacert, "--token", token,
-            ])
-            .output()
-            .unwrap()
+        let args = ["get", "plugins", "--cacert", cacert, "--token", token];
+        on(&base, &args)
     };
-    let listed = asked(&cacert);
-    assert!(
-        listed.status.success(),
-        "{}",
-        String::from_utf8_lossy(&listed.stderr)
-    );
-    assert!(String::from_utf8_lossy(&listed.stdout).contains("JdbcSinkConnector"));
+    let (listed, errors, code) = asked(&cacert);
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(listed.contains("JdbcSinkConnector"));
 
     // Another certificate: the worker shows it once it is asked to reload its files.
     std::fs::copy(folder.join("cert.pem"), folder.join("old.pem")).unwrap();
     testkit::certificate(&folder);
-    assert!(
-        !asked(&cacert).status.success(),
+    assert_ne!(
+        asked(&cacert).2,
+        Some(0),
         "the old certificate is still shown"
     );
-    assert!(asked(&file("old.pem")).status.success());
+    assert_eq!(asked(&file("old.pem")).2, Some(0));
     worker.signal("HUP");
     for_condition("the new certificate is shown", SOON, async || {
-        asked(&cacert).status.success()
+        asked(&cacert).2 == Some(0)
     })
     .await;
-    let refused = asked(&file("old.pem"));
-    assert_eq!(
-        refused.status.code(),
-        Some(69),
-        "{}",
-        String::from_utf8_lossy(&refused.stderr)
-    );
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("TLS handshake"));
+    let (_, errors, code) = asked(&file("old.pem"));
+    assert_eq!(code, Some(69), "{errors}");
+    assert!(errors.contains("TLS handshake"));
     assert_eq!(worker.stop(Duration::from_secs(30)), Some(0));
 }
 
@@ -212,14 +179,6 @@ async fn the_command_line_drives_a_worker() {
     call(&["stop", &name]);
     assert!(call(&["history", &name]).contains("version 1"));
     call(&["delete", &name]);
-    let gone = Command::new(env!("CARGO_BIN_EXE_rowferry"))
-        .args(["status", &name, "--server", base])
-        .output()
-        .unwrap();
-    assert_eq!(gone.status.code(), Some(1));
-    let nobody = Command::new(env!("CARGO_BIN_EXE_rowferry"))
-        .args(["get", "--server", "127.0.0.1:1"])
-        .output()
-        .unwrap();
-    assert_eq!(nobody.status.code(), Some(69));
+    assert_eq!(on(base, &["status", &name]).2, Some(1));
+    assert_eq!(on("127.0.0.1:1", &["get"]).2, Some(69));
 }

@@ -1,5 +1,6 @@
-//! Verbs of the command line over several connectors, and what they print.
+//! Verbs of the command line over several connectors, and what they print. And how all tests run the command line.
 
+use std::ffi::OsStr;
 use std::io::{PipeWriter, Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
@@ -9,12 +10,34 @@ use testkit::{MariaDb, for_condition, unique};
 
 use crate::{SOON, lab};
 
-/// Standard output, standard error and the exit code.
-pub(crate) fn rowferry(args: &[&str]) -> (String, String, Option<i32>) {
+/// Standard output, standard error and the exit code of a command that has ended.
+pub(crate) type Printed = (String, String, Option<i32>);
+
+/// Variables by which a user's environment changes what a command does or prints.
+const OF_USERS: [&str; 8] = [
+    "ROWFERRY_SERVER",
+    "ROWFERRY_CONTEXT",
+    "ROWFERRY_TOKEN",
+    "ROWFERRY_USER",
+    "ROWFERRY_CACERT",
+    "NO_COLOR",
+    "COLUMNS",
+    "LINES",
+];
+
+/// The program with these arguments, without input, and without what the user's environment and contexts would change.
+pub(crate) fn program(args: &[impl AsRef<OsStr>]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rowferry"));
+    command.args(args).stdin(Stdio::null());
+    OF_USERS.iter().for_each(|name| {
+        command.env_remove(name);
+    });
+    command.env("ROWFERRY_CONTEXTS", "/nowhere/contexts.json");
     command
-        .args(args)
-        .args(["--server", lab().worker().rest().base()]);
+}
+
+/// What a command prints, once it has ended.
+pub(crate) fn printed(command: &mut Command) -> Printed {
     let output = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (
@@ -24,14 +47,40 @@ pub(crate) fn rowferry(args: &[&str]) -> (String, String, Option<i32>) {
     )
 }
 
+/// The same with this standard input.
+pub(crate) fn printed_with(command: &mut Command, input: &str) -> Printed {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let input = input.to_owned();
+    let writing = std::thread::spawn(move || writer.write_all(input.as_bytes()));
+    let ended = printed(command.stdin(reader));
+    // A command may end before it has read all.
+    let _unread = writing.join().unwrap();
+    ended
+}
+
+/// A command that calls no worker.
+pub(crate) fn local(args: &[impl AsRef<OsStr>]) -> Printed {
+    printed(&mut program(args))
+}
+
+/// A command that calls the worker with this address.
+pub(crate) fn on(server: &str, args: &[impl AsRef<OsStr>]) -> Printed {
+    printed(program(args).args(["--server", server]))
+}
+
+/// A command that calls the shared worker.
+pub(crate) fn rowferry(args: &[&str]) -> Printed {
+    on(lab().worker().rest().base(), args)
+}
+
 /// Standard error and the exit code of a command whose standard output takes nothing.
 fn unread(args: &[&str], remote: bool, stdout: impl Into<Stdio>) -> (String, Option<i32>) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rowferry"));
-    command.args(args).stdout(stdout);
+    let mut command = program(args);
     if remote {
         command.args(["--server", lab().worker().rest().base()]);
     }
-    let output = command.output().unwrap();
+    let output = command.stdout(stdout).stderr(Stdio::piped()).spawn();
+    let output = output.unwrap().wait_with_output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     (stderr, output.status.code())
 }
@@ -189,16 +238,8 @@ async fn each_of_several_names_is_done_although_another_fails() {
 
 #[tokio::test]
 async fn a_worker_out_of_reach_is_said_once_for_several_names() {
-    let output = Command::new(env!("CARGO_BIN_EXE_rowferry"))
-        .args(["pause", "a", "b", "c", "--server", "127.0.0.1:1"])
-        .output()
-        .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(
-        (errors.lines().count(), output.status.code()),
-        (1, Some(69)),
-        "{errors}"
-    );
+    let (_, errors, code) = on("127.0.0.1:1", &["pause", "a", "b", "c"]);
+    assert_eq!((errors.lines().count(), code), (1, Some(69)), "{errors}");
     assert!(
         errors.contains("not done: a, b, c") && errors.contains("--server"),
         "{errors}"
@@ -312,18 +353,11 @@ fn a_server_makes_no_lines_and_moves_no_cursor_on_standard_error() {
     ] {
         let server = answering(status, media_type, body.clone());
         for verb in verbs {
-            let output = Command::new(env!("CARGO_BIN_EXE_rowferry"))
-                .args(verb)
-                .args(["--server", &server])
-                .stdin(std::process::Stdio::null())
-                .output()
-                .unwrap();
-            for text in [&output.stdout, &output.stderr] {
-                let text = String::from_utf8(text.clone()).unwrap();
+            let (out, errors, _) = on(&server, verb);
+            for text in [&out, &errors] {
                 let bad = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
                 assert!(!text.contains(bad), "{verb:?} {status} {body}: {text:?}");
             }
-            let errors = String::from_utf8(output.stderr).unwrap();
             // a message of several lines is set off from what the command says itself
             assert!(
                 !errors.lines().any(|line| line == "rowferry: all is well"),
@@ -388,11 +422,8 @@ fn a_worker_is_asked_through_the_proxy_of_the_environment() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let proxy = format!("http://{}", listener.local_addr().unwrap());
     let asked = |no_proxy: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rowferry"));
-        command
-            .args(["health", "--server", "http://worker.invalid:8083"])
-            .env("HTTP_PROXY", &proxy)
-            .env("NO_PROXY", no_proxy);
+        let mut command = program(&["health", "--server", "http://worker.invalid:8083"]);
+        command.env("HTTP_PROXY", &proxy).env("NO_PROXY", no_proxy);
         command
     };
     let direct = asked("localhost,.invalid").output().unwrap();

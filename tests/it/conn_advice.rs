@@ -1,27 +1,17 @@
 //! `rowferry conn discover` and `conn doctor`: what a database has, and what connectors lack, in words that say what to do.
 
-use std::process::Command;
-
 use serde_json::{Value, json};
 use testkit::mariadb::run;
 use testkit::{MariaDb, Rowferry, Settings, unique};
 
+use crate::command_line::{Printed, printed, program};
 use crate::lab;
 
-/// Runs a command; standard output, standard error and the exit code.
-fn cli(worker: &Rowferry, args: &[&str]) -> (String, String, Option<i32>) {
-    let output = Command::new(env!("CARGO_BIN_EXE_rowferry"))
-        .args(args)
-        .args(["--server", worker.rest().base()])
-        .env("ROWFERRY_DB_PASSWORD", MariaDb::PASSWORD)
-        .output()
-        .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (
-        text(&output.stdout),
-        text(&output.stderr),
-        output.status.code(),
-    )
+/// Runs a command that finds the password of the database in its environment.
+fn cli(worker: &Rowferry, args: &[&str]) -> Printed {
+    let mut command = program(args);
+    command.args(["--server", worker.rest().base()]);
+    printed(command.env("ROWFERRY_DB_PASSWORD", MariaDb::PASSWORD))
 }
 
 #[tokio::test]

@@ -1,11 +1,10 @@
 //! How far connectors are behind: in the API, on the command line and in the metrics.
 
-use std::process::Command;
-
 use serde_json::json;
 use testkit::for_condition;
 use testkit::mariadb::run;
 
+use crate::command_line::on;
 use crate::metrics::{scrape, sum, three_rows};
 use crate::{SOON, lab};
 
@@ -71,11 +70,7 @@ async fn lag_grows_while_a_sink_cannot_write_and_ends_when_it_can() {
         body["rows"] == 0 && body["seconds"] == json!(0.0)
     })
     .await;
-    let shown = Command::new(env!("CARGO_BIN_EXE_rowferry"))
-        .args(["lag", &sink, "--server", rest.base()])
-        .output()
-        .unwrap();
-    let shown = String::from_utf8(shown.stdout).unwrap();
+    let (shown, ..) = on(rest.base(), &["lag", &sink]);
     assert!(shown.starts_with("TABLE OR PARTITION"), "{shown}");
     let words: Vec<_> = shown
         .lines()

@@ -8,6 +8,7 @@ use serde_json::json;
 use testkit::mariadb::run;
 use testkit::{Rest, Rowferry, Settings, for_condition, free_port, project_folder, unique};
 
+use crate::command_line::local;
 use crate::pipeline::Pipeline;
 use crate::{SOON, lab};
 
@@ -687,12 +688,8 @@ fn curl(args: &[&str]) -> String {
 async fn the_role_viewer_is_needed_except_on_the_listener_of_metrics() {
     let name = unique("metrics-roles");
     let path = lab().scratch().path().join(format!("{name}-users"));
-    let made = Command::new(env!("CARGO_BIN_EXE_rowferry"))
-        .args(["token", "scraper", "--role", "viewer"])
-        .output()
-        .unwrap();
-    std::fs::write(&path, &made.stdout).unwrap();
-    let shown = String::from_utf8(made.stderr).unwrap();
+    let (made, shown, _) = local(&["token", "scraper", "--role", "viewer"]);
+    std::fs::write(&path, &made).unwrap();
     let token = shown.trim().rsplit(' ').next().unwrap();
     let port = free_port().to_string();
     let settings = Settings::serve(&name, lab().kafka().brokers())

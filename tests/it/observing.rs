@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use testkit::mariadb::{count, run};
 use testkit::{MariaDb, unique};
 
-use crate::command_line::rowferry;
+use crate::command_line::{local, printed, program, rowferry};
 use crate::{SOON, lab};
 
 const SCHEMA: &str = r#"{"type":"struct","fields":[{"field":"id","type":"int32"},{"field":"name","type":"string"}]}"#;
@@ -261,13 +261,13 @@ async fn a_database_is_tested_from_the_worker() {
 #[test]
 fn completions_and_man_pages_are_printed() {
     for shell in ["bash", "zsh", "fish"] {
-        let (out, errors, code) = plain(&["completions", shell]);
+        let (out, errors, code) = local(&["completions", shell]);
         assert!(
             code == Some(0) && out.contains("rowferry"),
             "{shell}: {errors}"
         );
     }
-    let (out, errors, code) = plain(&["man"]);
+    let (out, errors, code) = local(&["man"]);
     assert!(code == Some(0) && out.contains(".TH rowferry"), "{errors}");
 }
 
@@ -283,29 +283,11 @@ async fn a_shell_completes_the_names_of_connectors() {
         .post("/connectors", &body)
         .await
         .expect(201);
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_rowferry"))
+    let mut command = program(&["--", "rowferry", "status", &name[..6]]);
+    command
         .env("COMPLETE", "fish")
-        .env("ROWFERRY_SERVER", lab().worker().rest().base())
-        .args(["--", "rowferry", "status", &name[..6]])
-        .output()
-        .unwrap();
-    let out = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        out.lines().any(|line| line == name),
-        "{out} {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+        .env("ROWFERRY_SERVER", lab().worker().rest().base());
+    let (out, errors, _) = printed(&mut command);
+    assert!(out.lines().any(|line| line == name), "{out} {errors}");
     lab().worker().rest().remove(&name).await;
-}
-
-/// A command that calls no worker.
-fn plain(args: &[&str]) -> (String, String, Option<i32>) {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rowferry"));
-    let output = command.args(args).output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (
-        text(&output.stdout),
-        text(&output.stderr),
-        output.status.code(),
-    )
 }

@@ -2,7 +2,6 @@
 //! whatever dies meanwhile.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::time::Duration;
 
 use connector_api::{OffsetValue, Reread, RereadState, SourceTask, TaskRequest, Value};
@@ -11,6 +10,7 @@ use sqlx::Executor;
 use testkit::mariadb::{count, run};
 use testkit::{MariaDb, Postgres, Rest, Rowferry, Settings, for_condition, unique, wait_until};
 
+use crate::command_line::on;
 use crate::pipeline::Pipeline;
 use crate::source::{PLENTY, Stored, config, open};
 use crate::{SOON, lab};
@@ -220,14 +220,8 @@ async fn rereads(rest: &Rest, name: &str) -> Vec<Json> {
 }
 
 fn cli(worker: &Rowferry, args: &[&str]) -> (String, Option<i32>) {
-    let output = Command::new(env!("CARGO_BIN_EXE_rowferry"))
-        .args(args)
-        .args(["--server", worker.rest().base()])
-        .output()
-        .unwrap();
-    let text =
-        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    (text.concat(), output.status.code())
+    let (out, errors, code) = on(worker.rest().base(), args);
+    (out + &*errors, code)
 }
 
 #[tokio::test]

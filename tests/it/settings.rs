@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use testkit::{Rowferry, Settings};
 
+use crate::command_line::local;
 use crate::{SOON, lab};
 
 /// The keys that are set in Apache Kafka's `config/connect-distributed.properties`, with another broker.
@@ -65,13 +66,8 @@ async fn a_wrong_setting_is_named_and_ends_the_worker() {
         "bootstrap.servers=127.0.0.1:1\nlisteners=http://127.0.0.1:0\noffset.flush.interval.ms=soon\n",
     )
     .unwrap();
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_rowferry"))
-        .args(["serve", "--config"])
-        .arg(&path)
-        .output()
-        .unwrap();
-    assert!(!output.status.success());
-    let error = String::from_utf8_lossy(&output.stderr);
+    let (_, error, code) = local(&["serve".as_ref(), "--config".as_ref(), path.as_os_str()]);
+    assert_ne!(code, Some(0));
     assert!(error.contains("offset.flush.interval.ms"), "{error}");
 }
 

@@ -10,6 +10,7 @@ use rowferry::store::{HistoryLimits, Store, StoreChange, StoreOptions};
 use serde_json::json;
 use testkit::{MariaDb, Rowferry, Settings, SqliteFile, for_condition, unique};
 
+use crate::command_line::{printed, program};
 use crate::{SOON, lab};
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -295,22 +296,12 @@ async fn a_key_that_is_lost_wrong_or_no_key_stops_the_start_and_names_the_ways_o
 
 /// What a worker that does not start says, and its exit code.
 fn refused_start(folder: &Path) -> (String, Option<i32>) {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rowferry"));
+    let mut command = program(&["serve", "--listen", "127.0.0.1:0"]);
     command
-        .args([
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--brokers",
-            "127.0.0.1:1",
-            "--data-dir",
-        ])
+        .args(["--brokers", "127.0.0.1:1", "--data-dir"])
         .arg(folder);
-    let output = command.output().unwrap();
-    (
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-        output.status.code(),
-    )
+    let (_, errors, code) = printed(&mut command);
+    (errors, code)
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use testkit::mariadb::run;
 use testkit::{MariaDb, Postgres, Rowferry, Settings, for_condition, unique};
 
+use crate::command_line::{Printed, on, printed, program};
 use crate::pipeline::Pipeline;
 use crate::{SOON, lab};
 
@@ -467,18 +468,8 @@ pub(crate) async fn seen_by(worker: &Rowferry) -> Vec<(String, String, u64)> {
     body["workers"].as_array().unwrap().iter().map(of).collect()
 }
 
-fn run_rowferry(asked: &Rowferry, args: &[&str]) -> (String, String, Option<i32>) {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_rowferry"))
-        .args(args)
-        .args(["--server", asked.rest().base()])
-        .output()
-        .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (
-        text(&output.stdout),
-        text(&output.stderr),
-        output.status.code(),
-    )
+fn run_rowferry(asked: &Rowferry, args: &[&str]) -> Printed {
+    on(asked.rest().base(), args)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -557,21 +548,14 @@ async fn a_worker_alone_is_the_only_one_of_its_group_and_cannot_be_drained() {
 }
 
 /// Runs `rowferry store move` with the settings of a worker that is not running now.
-fn move_store(from: &str, to: &str, more: &[&str]) -> (String, String, Option<i32>) {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_rowferry"))
-        .args(["store", "move", "--to", to])
+fn move_store(from: &str, to: &str, more: &[&str]) -> Printed {
+    let mut command = program(&["store", "move", "--to", to]);
+    command
         .args(["--brokers", &lab().kafka().brokers()])
         .args(["--set", &format!("rowferry.store.url={from}")])
         .args(["--set", &format!("rowferry.secrets.key={KEY}")])
-        .args(more)
-        .output()
-        .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (
-        text(&output.stdout),
-        text(&output.stderr),
-        output.status.code(),
-    )
+        .args(more);
+    printed(&mut command)
 }
 
 /// Configs and histories of connectors, as a worker shows them.

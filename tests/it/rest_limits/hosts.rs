@@ -1,11 +1,10 @@
 //! Which names a worker answers to, at a listener that was opened by hand, too.
 
-use std::process::Command;
-
 use serde_json::Value;
 use testkit::{Rowferry, Settings, free_port, unique};
 
 use super::{raw, status};
+use crate::command_line::on;
 use crate::{SOON, lab};
 
 /// A worker with a listener by the machine's name beside the one on loopback, and the name and port.
@@ -148,17 +147,9 @@ async fn a_listener_without_authentication_is_reported_in_the_log_by_health_and_
     );
     let server = worker.rest().base().to_owned();
     let rowferry = |args: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rowferry"));
-        let output = command
-            .args(args)
-            .args(["--server", &server])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-        (
-            String::from_utf8_lossy(&output.stdout).into_owned(),
-            String::from_utf8_lossy(&output.stderr).into_owned(),
-        )
+        let (out, errors, code) = on(&server, args);
+        assert_eq!(code, Some(0), "{out}{errors}");
+        (out, errors)
     };
     assert!(rowferry(&["get"]).1.contains(&reported));
     let (shown, _) = rowferry(&["health"]);

@@ -10,22 +10,7 @@ use super::{address, header, raw, status};
 use crate::{SOON, lab};
 
 fn line(args: &[&str], input: &str) -> String {
-    use std::io::Write;
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rowferry"));
-    let pipe = std::process::Stdio::piped;
-    let mut child = command
-        .args(args)
-        .stdin(pipe())
-        .stdout(pipe())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
-    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+    crate::access::rowferry(args, input).0
 }
 
 /// A worker with the users ann and bob, whose passwords are `right`.

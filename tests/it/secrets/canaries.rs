@@ -7,6 +7,7 @@ use testkit::{MariaDb, Rest, Rowferry, SchemaRegistry, Secure, Settings, for_con
 
 use super::texts::{failed, with_environment};
 use super::{MARK, Users, assert_hidden, every_get, shows_configs, with};
+use crate::command_line::{local, printed, program};
 use crate::{SOON, lab};
 
 /// The password of a database user, with what URLs, SQL and JSON want escaped.
@@ -301,7 +302,6 @@ async fn the_workers_own_secrets_are_shown_nowhere() {
     }
     assert!(worker.log().contains(Secure::USER) || worker.log().contains("uthentication"));
     assert_hidden("the log", &worker.log());
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rowferry"));
     let pairs = [
         (
             "rowferry.store.url",
@@ -309,29 +309,21 @@ async fn the_workers_own_secrets_are_shown_nowhere() {
         ),
         ("sasl.jaas.config", jaas),
     ];
-    command.args(["serve", "--print-config"]).args(
+    let mut command = program(&["serve", "--print-config"]);
+    command.args(
         pairs
             .iter()
             .flat_map(|(k, v)| ["--set".to_owned(), format!("{k}={v}")]),
     );
-    let printed = command.output().unwrap();
-    assert!(printed.status.success());
-    assert_hidden("--print-config", &String::from_utf8_lossy(&printed.stdout));
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rowferry"));
+    let (out, _, code) = printed(&mut command);
+    assert_eq!(code, Some(0));
+    assert_hidden("--print-config", &out);
     let store = format!(
         "rowferry.store.url=mysql://{}:{MARK}%2Fx@127.0.0.1:1/d",
         MariaDb::USER
     );
-    let failed = command
-        .args([
-            "serve",
-            "--set",
-            "listeners=http://127.0.0.1:0",
-            "--set",
-            &store,
-        ])
-        .output()
-        .unwrap();
-    assert!(!failed.status.success());
-    assert_hidden("standard error", &String::from_utf8_lossy(&failed.stderr));
+    let listen = "listeners=http://127.0.0.1:0";
+    let (_, errors, code) = local(&["serve", "--set", listen, "--set", &store]);
+    assert_ne!(code, Some(0));
+    assert_hidden("standard error", &errors);
 }

@@ -5,13 +5,13 @@ mod masks;
 mod texts;
 
 use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde_json::Value;
 use testkit::{Rest, Settings, unique};
 
+use crate::command_line::{local, printed, program};
 use crate::lab;
 
 /// Begins every secret of these tests, and nothing else.
@@ -54,14 +54,8 @@ impl Users {
         std::fs::create_dir_all(&folder).unwrap();
         let (mut lines, mut tokens) = (String::new(), BTreeMap::new());
         for role in ["viewer", "operator", "admin"] {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_rowferry"));
-            let made = command
-                .args(["token", role, "--role", role])
-                .stdin(Stdio::null())
-                .output()
-                .unwrap();
-            lines.push_str(&String::from_utf8(made.stdout).unwrap());
-            let reported = String::from_utf8(made.stderr).unwrap();
+            let (made, reported, _) = local(&["token", role, "--role", role]);
+            lines.push_str(&made);
             tokens.insert(role, reported.trim().rsplit(' ').next().unwrap().to_owned());
         }
         let file = folder.join("users");
@@ -86,14 +80,12 @@ impl Users {
 
     /// What the command line prints, whatever becomes of it.
     fn command_line(&self, role: &str, rest: &Rest, args: &[&str]) -> String {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rowferry"));
+        let mut command = program(args);
         command
-            .args(args)
             .env("ROWFERRY_SERVER", rest.base())
             .env("ROWFERRY_TOKEN", &self.tokens[role]);
-        let output = command.stdin(Stdio::null()).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
-            + &*String::from_utf8_lossy(&output.stderr)
+        let (out, errors, _) = printed(&mut command);
+        out + &*errors
     }
 }
 

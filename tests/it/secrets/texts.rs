@@ -5,6 +5,7 @@ use testkit::mariadb::run;
 use testkit::{MariaDb, Postgres, Rest, Rowferry, Settings, for_condition, unique};
 
 use super::{assert_hidden, with};
+use crate::command_line::on;
 use crate::{SOON, lab};
 
 /// The status of a connector once one of its tasks, or itself, has failed.
@@ -247,12 +248,7 @@ async fn words_from_outside_make_no_lines_in_logs_statuses_and_on_terminals() {
             !log.lines().any(is_forged) && !log.contains(deceives),
             "{log:?}"
         );
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rowferry"));
-        let printed = command
-            .args(["status", "s", "--server", rest.base()])
-            .output()
-            .unwrap();
-        let printed = String::from_utf8(printed.stdout).unwrap();
+        let (printed, ..) = on(rest.base(), &["status", "s"]);
         assert!(
             printed.contains("forged") && !printed.contains(deceives),
             "{printed:?}"
