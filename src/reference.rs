@@ -29,7 +29,7 @@ fn table(out: &mut String, table: &[ConfigKey]) {
             Some(text) => format!("`{}`", text.replace('|', "\\|")),
             None => required.to_owned(),
         };
-        let mut doc = key.documentation().replace('|', "\\|");
+        let mut doc = key.documentation().replace('|', "\\|").replace('<', "\\<");
         doc.push_str(&key.check.allowed());
         if !key.aliases.is_empty() {
             let aliases: Vec<_> = key

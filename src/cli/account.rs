@@ -1,6 +1,6 @@
 //! `rowferry passwd` and `rowferry token`: lines for the file of `rowferry.auth.file`.
 
-use std::io::BufRead;
+use std::io::{BufRead, IsTerminal};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -27,13 +27,22 @@ fn role(name: &str) -> Result<Role, String> {
     Role::parse(name).ok_or_else(|| format!("one of {}", Role::ALL.map(Role::name).join(", ")))
 }
 
+/// Reads a line, which a terminal does not show.
+fn password() -> std::io::Result<String> {
+    if std::io::stdin().is_terminal() {
+        return console::Term::stderr().read_secure_line();
+    }
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    Ok(line)
+}
+
 impl AccountCommand {
     /// Reads a password from standard input and prints the user's line. Errors: `Config` for an empty one.
     pub(super) fn user(&self) -> Result<()> {
         errln!("password of {}:", self.name);
-        let mut password = String::new();
-        let read = std::io::stdin().lock().read_line(&mut password);
-        read.map_err(|error| Error::config(format!("the password cannot be read: {error}")))?;
+        let password = password()
+            .map_err(|error| Error::config(format!("the password cannot be read: {error}")))?;
         let password = password.trim_end_matches(['\n', '\r']);
         if password.is_empty() {
             return Err(Error::config("the password is empty"));

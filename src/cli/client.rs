@@ -7,10 +7,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use connector_api::shown::on_one_line;
 use connector_api::{Error, ErrorKind, Result};
+use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::bar::Bar;
 use super::context::{self, WorkerContext};
+use super::shell::context_names;
 use crate::http::{HttpClient, HttpError, HttpRequest, HttpSettings, Method, StatusCode};
 use crate::model::{ErrorBody, Health};
 
@@ -31,7 +34,7 @@ pub(super) struct WorkerAddress {
     #[arg(long, env = "ROWFERRY_SERVER", value_name = "URL", global = true)]
     server: Option<String>,
     /// Context to use instead of the current one (rowferry config)
-    #[arg(long, env = "ROWFERRY_CONTEXT", value_name = "NAME", global = true)]
+    #[arg(long, env = "ROWFERRY_CONTEXT", value_name = "NAME", global = true, add = context_names())]
     context: Option<String>,
     /// PEM file with the authorities for the certificate of an https worker; default: the system's
     #[arg(long, env = "ROWFERRY_CACERT", value_name = "FILE", global = true)]
@@ -188,7 +191,34 @@ impl RestClient {
         body: Option<&Value>,
     ) -> Result<RestAnswer> {
         let (status, bytes) = self.ask(method, path, body).await?;
-        accepted(status, bytes)
+        match (accepted(status, bytes), connector_of(path)) {
+            (Err(error), Some(name)) if status == StatusCode::NOT_FOUND => {
+                Err(self.near(&name, error).await)
+            }
+            (done, _) => done,
+        }
+    }
+
+    /// Adds to the error about an unknown connector the names that exist, or the one that is meant.
+    async fn near(&self, name: &str, error: Error) -> Error {
+        let asked = self.ask(Method::GET, "/connectors", None).await;
+        let all = asked.and_then(|(status, bytes)| accepted(status, bytes)?.json::<Vec<String>>());
+        let Ok(all) = all else { return error };
+        if all.iter().any(|known| known == name) {
+            return error;
+        }
+        let distance = |known: &String| strsim::damerau_levenshtein(known, name);
+        match all.iter().min_by_key(|known| distance(known)) {
+            None => error.and_line("There are no connectors."),
+            Some(known) if distance(known) <= 2 => {
+                error.and_line(&format!("Did you mean {}?", on_one_line(known)))
+            }
+            Some(_) => {
+                let shown: Vec<_> = all.iter().take(20).map(|it| on_one_line(it)).collect();
+                let more = if all.len() > shown.len() { ", …" } else { "" };
+                error.and_line(&format!("There are: {}{more}", shown.join(", ")))
+            }
+        }
     }
 
     /// Gets something that may not exist (404). Errors: as [`Client::send`].
@@ -216,6 +246,7 @@ impl RestClient {
             accept: JSON,
             body: body.map(|body| (JSON, body.to_string().into_bytes())),
         };
+        let _waits = Bar::open(format!("waiting for {}", self.url()));
         let asked = self.http.send(request).await;
         asked.map_err(|error| match error {
             HttpError::Late(limit) => Error::retry(format!(
@@ -251,6 +282,14 @@ impl RestClient {
     }
 }
 
+/// Returns the name of the connector that a path is about.
+fn connector_of(path: &str) -> Option<String> {
+    let path = path.strip_prefix("/v1").unwrap_or(path);
+    let name = path.strip_prefix("/connectors/")?;
+    let name = name.split(['/', '?']).next()?;
+    Some(percent_decode_str(name).decode_utf8_lossy().into_owned())
+}
+
 /// Returns an answer below 400, or the error.
 fn accepted(status: StatusCode, bytes: Vec<u8>) -> Result<RestAnswer> {
     if status.is_success() {
@@ -271,7 +310,7 @@ fn accepted(status: StatusCode, bytes: Vec<u8>) -> Result<RestAnswer> {
 
 #[cfg(test)]
 mod tests {
-    use super::WorkerAddress;
+    use super::{WorkerAddress, connector_of};
 
     fn authority(server: &str) -> Option<String> {
         let server = WorkerAddress {
@@ -282,6 +321,14 @@ mod tests {
             user: None,
         };
         server.client().ok().map(|client| client.authority)
+    }
+
+    #[test]
+    fn a_path_names_its_connector() {
+        let of = |path: &str| connector_of(path).unwrap_or_default();
+        assert_eq!(of("/connectors/a%20b/status"), "a b");
+        assert_eq!(of("/v1/connectors/x/dlq?from=begin"), "x");
+        assert_eq!(of("/connector-plugins/x/config"), "");
     }
 
     #[test]

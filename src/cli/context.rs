@@ -9,7 +9,8 @@ use clap::{Args, Subcommand};
 use connector_api::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use super::print::{out, outln, table};
+use super::print::{errln, out, outln, table};
+use super::shell::context_names;
 
 /// Maximum size of the file of contexts, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -50,15 +51,46 @@ pub(super) struct WorkerContext {
     pub cacert: Option<PathBuf>,
 }
 
+/// Options of kcctl by which it reads offsets from Kafka. Accepted, so that scripts with them work.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct UnneededOptions {
+    #[arg(long, value_name = "HOST:PORT", hide = true)]
+    bootstrap_servers: Option<String>,
+    #[arg(long, value_name = "TOPIC", hide = true)]
+    offset_topic: Option<String>,
+    #[arg(short = 'o', long, value_name = "KEY=VALUE", num_args = 1.., hide = true)]
+    client_config: Vec<String>,
+    #[arg(short = 'f', long, value_name = "FILE", hide = true)]
+    client_config_file: Option<PathBuf>,
+}
+
+impl UnneededOptions {
+    /// Says that they have no effect, if there are any.
+    fn note(&self) {
+        let is_given = self.bootstrap_servers.is_some()
+            || self.offset_topic.is_some()
+            || !self.client_config.is_empty()
+            || self.client_config_file.is_some();
+        if is_given {
+            errln!(
+                "rowferry: the options for Kafka itself are not needed and have no effect, because offsets are read over REST"
+            );
+        }
+    }
+}
+
 /// `rowferry config`.
 #[derive(Subcommand, Debug)]
 pub(super) enum ConfigCommand {
     /// Create or change a context; the first one becomes the current one
     SetContext {
         /// Name of the context
+        #[arg(add = context_names())]
         name: String,
         #[command(flatten)]
-        context: WorkerContext,
+        context: Box<WorkerContext>,
+        #[command(flatten)]
+        unneeded: UnneededOptions,
     },
     /// List the contexts; a star marks the current one
     GetContexts,
@@ -68,11 +100,13 @@ pub(super) enum ConfigCommand {
     #[command(visible_alias = "use")]
     UseContext {
         /// Name of the context
+        #[arg(add = context_names())]
         name: String,
     },
     /// Remove a context
     RemoveContext {
         /// Name of the context
+        #[arg(add = context_names())]
         name: String,
     },
 }
@@ -83,8 +117,13 @@ impl ConfigCommand {
         let path = file()?;
         let mut all = Contexts::read(&path)?;
         match self {
-            Self::SetContext { name, context } => {
-                all.set(&name, context)?;
+            Self::SetContext {
+                name,
+                context,
+                unneeded,
+            } => {
+                unneeded.note();
+                all.set(&name, *context)?;
                 all.write(&path)?;
                 outln!("context {name} is set");
             }
@@ -101,9 +140,14 @@ impl ConfigCommand {
             }
             Self::CurrentContext => match &all.current_context {
                 Some(name) => outln!("{name}"),
-                None => {
+                None if all.contexts.is_empty() => {
                     return Err(Error::config(
                         "there is no context; create one: rowferry config set-context NAME --cluster URL",
+                    ));
+                }
+                None => {
+                    return Err(Error::config(
+                        "no context is the current one; choose one: rowferry config use-context NAME",
                     ));
                 }
             },
@@ -139,6 +183,13 @@ pub(super) fn of_command(name: Option<&str>) -> Result<Option<WorkerContext>> {
         Some(name) => all.get(name).cloned().map(Some),
         None => Ok(None),
     }
+}
+
+/// Returns the names of all contexts; none if they cannot be read.
+pub(super) fn names() -> Vec<String> {
+    let all = file().and_then(|path| Contexts::read(&path));
+    all.map(|all| all.contexts.into_keys().collect())
+        .unwrap_or_default()
 }
 
 /// Returns the path of the file: `ROWFERRY_CONTEXTS`, or the usual place of such files.

@@ -15,6 +15,7 @@ use super::each::each;
 use super::file::ConnectorFile;
 use super::plan::{DIFFERS, files_of, read};
 use super::print::{errln, outln};
+use super::shell::connector_names;
 use crate::http::Method;
 use crate::keys;
 use crate::model::{Expanded, path_segment};
@@ -35,6 +36,7 @@ pub(super) struct DiffCommand {
 #[derive(Args, Debug)]
 pub(super) struct ExportCommand {
     /// Names of connectors; without any, all
+    #[arg(value_name = "NAME", add = connector_names())]
     names: Vec<String>,
     /// Folder for the files, one for each connector
     #[arg(short = 'd', long, value_name = "FOLDER")]

@@ -7,6 +7,7 @@ use connector_api::shown::on_one_line;
 use connector_api::{Error, Result};
 use serde_json::{Map, Value, json};
 
+use super::bar::Bar;
 use super::client::RestClient;
 use super::conn::DatabaseArgs;
 use super::output::OutputArgs;
@@ -48,6 +49,7 @@ struct FoundTable {
 impl DiscoverCommand {
     /// Errors: as [`RestClient::send`]; `Record` if the database has no tables, or cannot be read.
     pub(super) async fn run(&self, client: &RestClient) -> Result<()> {
+        let bar = Bar::open("looking for tables, and for what can read them");
         let bulk = self.plans(client, &[Mode::named("bulk")]).await?.pop();
         let bulk = bulk.unwrap_or_default();
         if bulk.tables.is_empty() {
@@ -71,6 +73,7 @@ impl DiscoverCommand {
             planned,
         };
         let found: Vec<_> = bulk.tables.into_iter().map(found).collect();
+        drop(bar);
         self.show(&found, bulk.more_tables);
         Ok(())
     }

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use connector_api::shown::{in_lines, on_one_line};
 use connector_api::{Error, Result};
 
+use super::bar::Bar;
 use super::client::RestClient;
 use super::file;
 use super::output::OutputArgs;
@@ -128,6 +129,7 @@ fn path(name: &str) -> String {
 /// Returns the letters of a connector, at most this number, and the name of the topic.
 async fn letters(client: &RestClient, name: &str, limit: usize) -> Result<DeadLetterPage> {
     let mut all: Option<DeadLetterPage> = None;
+    let _reads = Bar::open(format!("reading the dead letters of {}", on_one_line(name)));
     loop {
         let (from, found) = match &all {
             Some(page) => (page.next.as_str(), page.letters.len()),
@@ -264,6 +266,7 @@ impl ReplayLettersCommand {
             .map(|path| file::text(path))
             .transpose()?;
         let mut done: Vec<ReplayedLetter> = Vec::new();
+        let bar = Bar::of("replaying dead letters", all.len());
         for some in all.chunks(PAGE) {
             let body = ReplayLetters {
                 letters: some.to_vec(),
@@ -279,12 +282,19 @@ impl ReplayLettersCommand {
                     .await?
                     .json::<Vec<_>>()?,
             );
+            bar.done(done.len());
         }
+        drop(bar);
+        self.show(&done)
+    }
+
+    /// Prints what became of the letters. Errors: `Record` if one could not be replayed.
+    fn show(&self, done: &[ReplayedLetter]) -> Result<()> {
         let failed = done.iter().filter(|letter| letter.error.is_some()).count();
         if self.output.is_document() {
             self.output.document(&serde_json::json!(done));
         } else {
-            for letter in &done {
+            for letter in done {
                 let at = format!("{}:{}", letter.partition, letter.offset);
                 match (&letter.topic, &letter.error) {
                     (Some(topic), _) => outln!("{at} is in topic {} again", on_one_line(topic)),

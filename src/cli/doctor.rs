@@ -7,6 +7,7 @@ use connector_api::shown::{in_lines, on_one_line};
 use connector_api::{Error, Result};
 use serde_json::{Map, Value, json};
 
+use super::bar::Bar;
 use super::client::RestClient;
 use super::file::ConnectorFile;
 use super::output::OutputArgs;
@@ -67,14 +68,17 @@ impl DoctorCommand {
         let connectors = read(&files_of(&self.files)?)?;
         let mut sections = vec![("worker".to_owned(), worker(client).await?)];
         // Sinks are planned with the records of sources beside them.
+        let bar = Bar::of("checking connectors", connectors.len());
         for some in connectors.chunks(AT_ONCE) {
             let plans = plans(client, some.iter().map(|it| (it.name.as_str(), &it.config))).await?;
             for (connector, plan) in some.iter().zip(&plans) {
                 let mut checks = of_plan(plan);
                 checks.extend(clock(client, connector, &checks).await?);
                 sections.push((connector.name.clone(), checks));
+                bar.done(sections.len() - 1);
             }
         }
+        drop(bar);
         let bad = sections.iter().flat_map(|(_, checks)| checks);
         let bad = bad.filter(|it| it.outcome == Outcome::Bad).count();
         if self.output.is_document() {

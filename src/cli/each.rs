@@ -11,6 +11,7 @@ use std::cell::Cell;
 use connector_api::shown::{in_lines, on_one_line};
 use connector_api::{Error, ErrorKind, Result};
 
+use super::bar::Bar;
 use super::print::{errln, outln, set_off};
 
 /// Like [`each`], for commands that print more than a line themselves; `spaced`: with an empty line
@@ -41,10 +42,14 @@ pub(super) async fn each<T>(
     act: impl AsyncFn(&T) -> Result<String>,
 ) -> Result<()> {
     let mut failed: Vec<Error> = Vec::new();
+    let bar = Bar::of("", all.len());
     for (at, item) in all.iter().enumerate() {
-        match act(item).await {
+        bar.now(on_one_line(name(item)).into_owned());
+        let done = act(item).await;
+        bar.done(at + 1);
+        match done {
             Ok(line) if line.is_empty() => {}
-            Ok(line) => outln!("{}", in_lines(&line)),
+            Ok(line) => bar.beside(|| outln!("{}", in_lines(&line))),
             Err(error) if all.len() == 1 => return Err(error),
             Err(error) if error.kind() == ErrorKind::Retry => {
                 let left: Vec<_> = all[at..]
@@ -54,11 +59,9 @@ pub(super) async fn each<T>(
                 return Err(error.context(format_args!("not done: {}", left.join(", "))));
             }
             Err(error) => {
-                errln!(
-                    "rowferry: {}: {}",
-                    on_one_line(name(item)),
-                    set_off(&error.to_string())
-                );
+                let name = on_one_line(name(item));
+                let why = set_off(&error.to_string());
+                bar.beside(|| errln!("rowferry: {name}: {why}"));
                 failed.push(error);
             }
         }

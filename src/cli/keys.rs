@@ -26,7 +26,7 @@ pub(super) struct KeysCommand {
 }
 
 impl KeysCommand {
-    /// Prints the keys. Errors: `Config` for an unknown class.
+    /// Prints the keys. Errors: `Config` for an unknown class, `Record` if no key has the text.
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
         let search = self.search.as_deref().unwrap_or_default();
         let text = match self.what.as_deref() {
@@ -73,13 +73,15 @@ fn overview(registry: &Registry) -> String {
 /// Returns the keys of the worker, or of the plug-ins with that name.
 fn of(registry: &Registry, what: &str, search: &str) -> Result<String> {
     let mut out = String::new();
-    if what == "worker" {
+    let mut is_known = what == "worker";
+    if is_known {
         write(&mut out, settings::KEYS, search);
     }
     for kind in PluginKind::ALL {
         let Some(plugin) = registry.plugin(kind, what) else {
             continue;
         };
+        is_known = true;
         let (prefix, tables): (&str, &[&[ConfigKey]]) = match kind {
             PluginKind::Source => ("", &[keys::COMMON, keys::SOURCE]),
             PluginKind::Sink => ("", &[keys::COMMON, keys::SINK]),
@@ -97,9 +99,14 @@ fn of(registry: &Registry, what: &str, search: &str) -> Result<String> {
             .iter()
             .for_each(|table| write(&mut out, table, search));
     }
-    if out.is_empty() {
+    if !is_known {
         return Err(Error::config(format!(
             "{what} is unknown; `rowferry keys` lists all names"
+        )));
+    }
+    if out.is_empty() {
+        return Err(Error::record(format!(
+            "no key of {what} has the text {search} in its name or description"
         )));
     }
     Ok(out)
@@ -208,6 +215,8 @@ mod tests {
                 .unwrap()
                 .contains("group.id (string, default rowferry)")
         );
+        let none = of(&registry, "worker", "no such text").unwrap_err();
+        assert!(none.message().contains("no key of worker"), "{none}");
         assert!(
             of(&registry, "Nobody", "")
                 .unwrap_err()

@@ -13,7 +13,6 @@ use super::shell::connector_names;
 use super::show::time;
 use crate::http::Method;
 use crate::model::{ConnectorLevel, ConnectorLines, path_segment, query_value};
-use crate::observe::guard::ascii_escaped;
 
 /// How often new lines are asked for.
 const EVERY: Duration = Duration::from_secs(1);
@@ -87,7 +86,7 @@ impl LogsCommand {
     fn print(&self, page: &ConnectorLines) {
         for line in &page.lines {
             if self.output.is_document() {
-                outln!("{}", ascii_escaped(&serde_json::json!(line).to_string()));
+                self.output.one_of_many(&serde_json::json!(line));
                 continue;
             }
             let task = line

@@ -2,6 +2,7 @@
 //! can distinguish a wrong setting (do not restart) from a busy address (retry).
 
 mod account;
+mod bar;
 mod change;
 mod client;
 mod conn;
@@ -10,6 +11,8 @@ mod diff;
 mod discover;
 mod dlq;
 mod doctor;
+#[cfg(test)]
+mod documented;
 mod each;
 mod file;
 mod keys;
@@ -307,7 +310,12 @@ pub fn main(registry: Registry) -> ! {
 /// Runs the command line and returns its exit code.
 fn run(registry: Registry) -> u8 {
     shell::complete(<Cli as clap::CommandFactory>::command);
-    let cli = match Cli::try_parse() {
+    let parsed = <Cli as clap::CommandFactory>::command().try_get_matches();
+    let parsed = parsed.and_then(|matches| {
+        bar::decide(&matches);
+        <Cli as clap::FromArgMatches>::from_arg_matches(&matches)
+    });
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are requested; everything else is wrong usage.
@@ -369,80 +377,6 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         super::Cli::command().debug_assert();
-    }
-
-    /// Returns the commands of a document: what follows `rowferry ` in code.
-    fn commands(text: &str) -> Vec<String> {
-        let of_blocks = text.split("```").skip(1).step_by(2);
-        let mut found: Vec<String> = of_blocks
-            .flat_map(str::lines)
-            .filter_map(|line| line.trim().strip_prefix("rowferry "))
-            .map(str::to_owned)
-            .collect();
-        for line in text.lines() {
-            let spans = line.split('`').skip(1).step_by(2);
-            found
-                .extend(spans.filter_map(|span| span.strip_prefix("rowferry ").map(str::to_owned)));
-        }
-        found
-    }
-
-    #[test]
-    fn every_command_in_the_documents_exists() {
-        let mut files = vec!["README.md".into()];
-        for entry in std::fs::read_dir("docs").unwrap() {
-            files.push(entry.unwrap().path());
-        }
-        let (mut seen, mut wrong) = (0, Vec::new());
-        for file in files
-            .iter()
-            .filter(|file| file.extension().is_some_and(|end| end == "md"))
-        {
-            for command in commands(&std::fs::read_to_string(file).unwrap()) {
-                seen += 1;
-                let cli = super::Cli::command();
-                let mut at = &cli;
-                let mut options: Vec<&str> = Vec::new();
-                for word in command
-                    .split_whitespace()
-                    .take_while(|word| *word != "#" && *word != "|")
-                {
-                    let word = word.split(['=', '|', '\\']).next().unwrap_or_default();
-                    if word.starts_with("--") {
-                        options.push(word.trim_start_matches("--"));
-                    } else if let Some(below) = at.find_subcommand(word) {
-                        at = below;
-                    } else if at.get_name() == "rowferry"
-                        && options.is_empty()
-                        && !["help", "COMMAND"].contains(&word)
-                    {
-                        wrong.push(format!(
-                            "{}: rowferry {command}: no command {word}",
-                            file.display()
-                        ));
-                        break;
-                    }
-                }
-                let is_worker = ["serve", "dev"].contains(&at.get_name());
-                for option in options {
-                    let known = |command: &clap::Command| {
-                        let mut longs = command.get_arguments().filter_map(|arg| arg.get_long());
-                        longs.any(|long| long == option)
-                    };
-                    let of_all = [
-                        "help", "version", "server", "context", "cacert", "token", "user",
-                    ];
-                    if !known(at) && !of_all.contains(&option) && !is_worker {
-                        wrong.push(format!(
-                            "{}: rowferry {command}: no option --{option}",
-                            file.display()
-                        ));
-                    }
-                }
-            }
-        }
-        assert!(seen > 50, "only {seen} commands are found");
-        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
     #[test]

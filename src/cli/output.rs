@@ -59,9 +59,20 @@ impl OutputArgs {
     }
 }
 
+impl OutputArgs {
+    /// Prints one of several answers as they come: a line of JSON, or a document of YAML.
+    pub(super) fn one_of_many(self, value: &Value) {
+        if self.format == OutputFormat::Yaml {
+            outln!("---\n{}", yaml(value).trim_end());
+        } else {
+            outln!("{}", ascii_escaped(&value.to_string()));
+        }
+    }
+}
+
 /// Formats a document as YAML. All texts are quoted as in JSON, so that none is taken for something
 /// else.
-fn yaml(value: &Value) -> String {
+pub(super) fn yaml(value: &Value) -> String {
     let mut out = String::new();
     block(value, 0, &mut out);
     out

@@ -13,6 +13,7 @@ use super::change;
 use super::client::RestClient;
 use super::each::each;
 use super::file::{self, ConnectorFile};
+use super::output;
 use super::plan_text;
 use super::print::{self, errln, out, outln};
 use crate::http::Method;
@@ -35,7 +36,7 @@ pub(super) struct PlanCommand {
     /// Files or folders of connectors, as for apply
     #[arg(short = 'f', long = "file", value_name = "FILE", required = true, num_args = 1..)]
     files: Vec<PathBuf>,
-    /// `text`, `json`, or a file to write the plan to, for `rowferry apply FILE`
+    /// text, json, yaml, or a file to write the plan to, for rowferry apply FILE
     #[arg(short = 'o', long, value_name = "FORMAT|FILE", default_value = "text")]
     output: String,
 }
@@ -60,7 +61,11 @@ impl PlanCommand {
                 let value = json!({"connectors": connectors});
                 outln!("{}", print::json(&value));
             }
-            "text" | "table" => out!("{}", plan_text::plans(&connectors)),
+            "yaml" => {
+                let value = json!({"connectors": connectors});
+                outln!("{}", output::yaml(&value).trim_end());
+            }
+            "text" | "table" | "wide" => out!("{}", plan_text::plans(&connectors)),
             path => write(Path::new(path), files, connectors)?,
         }
         Ok(code)

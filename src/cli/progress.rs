@@ -4,9 +4,11 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
-use connector_api::Result;
 use connector_api::shown::on_one_line;
+use connector_api::{Error, Result};
+use tokio::time::Instant;
 
+use super::bar::Bar;
 use super::client::RestClient;
 use super::output::OutputArgs;
 use super::print::{lost, out, outln, table};
@@ -21,9 +23,25 @@ pub(super) struct ProgressCommand {
     /// Name of the connector
     #[arg(add = connector_names())]
     name: String,
+    /// Of a source: wait until all tables have been read to their end
+    #[arg(short = 'w', long)]
+    wait: bool,
+    /// How many seconds --wait waits
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 86_400,
+        requires = "wait"
+    )]
+    timeout: u64,
     #[command(flatten)]
     output: OutputArgs,
 }
+
+/// How often `--wait` looks.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long tasks may take to say how far they are.
+const OTHERS_WITHIN: Duration = Duration::from_secs(60);
 
 /// `rowferry top`.
 #[derive(Args, Debug)]
@@ -39,10 +57,14 @@ pub(super) struct TopCommand {
 }
 
 impl ProgressCommand {
-    /// Prints how far the tables of a connector are read. Errors: as [`RestClient::send`].
+    /// Prints how far the tables of a connector are read. Errors: as [`RestClient::send`]; `Record` if
+    /// they are not read to their end in time.
     pub(super) async fn run(&self, client: &RestClient) -> Result<()> {
         let path = format!("/v1/connectors/{}/progress", path_segment(&self.name));
-        let progress: ConnectorProgress = client.get(&path).await?;
+        let mut progress: ConnectorProgress = client.get(&path).await?;
+        if self.wait {
+            progress = self.to_the_end(client, &path).await?;
+        }
         if self.output.is_document() {
             self.output.document(&serde_json::json!(progress));
             return Ok(());
@@ -73,6 +95,79 @@ impl ProgressCommand {
         }
         Ok(())
     }
+}
+
+impl ProgressCommand {
+    async fn to_the_end(&self, client: &RestClient, path: &str) -> Result<ConnectorProgress> {
+        let name = on_one_line(&self.name);
+        let status = format!("/connectors/{}/status", path_segment(&self.name));
+        let until = Instant::now() + Duration::from_secs(self.timeout);
+        let (bar, mut whole_at) = (Bar::of(name.clone().into_owned(), 100), Instant::now());
+        loop {
+            let progress: ConnectorProgress = client.get(path).await?;
+            let (tables, whole) = ends(&progress);
+            bar.now(format!("{name}: {tables}"));
+            bar.done(whole);
+            let status: ConnectorStatus = client.get(&status).await?;
+            if progress.tasks.len() >= status.tasks.len() {
+                whole_at = Instant::now();
+                if whole == 100 {
+                    return Ok(progress);
+                }
+            }
+            let failed = status.tasks.iter().any(|it| it.status.state == "FAILED");
+            if status.kind != "source" || status.connector.state != "RUNNING" || failed {
+                return Err(Error::record(format!(
+                    "{name} does not come to an end: --wait is for a source that runs; see: rowferry status {name}"
+                )));
+            }
+            if whole_at.elapsed() > OTHERS_WITHIN {
+                return Err(Error::record(format!(
+                    "{name} has tasks that do not run on this worker: ask theirs with --server; see: rowferry status {name}"
+                )));
+            }
+            if Instant::now() >= until {
+                return Err(Error::record(format!(
+                    "{name} has not come to the end of its tables within {} s: {tables}",
+                    self.timeout
+                )));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// Returns how many tables have been read to their end, in words, and how much of all is read, in
+/// percent. 100 only if nothing is left.
+fn ends(progress: &ConnectorProgress) -> (String, usize) {
+    let tables = progress.tasks.iter().flat_map(|task| &task.tables);
+    let (mut all, mut ended, mut read, mut left) = (0_usize, 0_usize, 0_u64, Some(0_u64));
+    for table in tables {
+        all += 1;
+        ended += usize::from(table.rows_left == Some(0));
+        read = read.saturating_add(table.rows);
+        left = left
+            .zip(table.rows_left)
+            .map(|(sum, it)| sum.saturating_add(it));
+    }
+    let eta = progress.tasks.iter().flat_map(|task| &task.tables);
+    let eta = eta.filter_map(|table| table.eta_ms).max();
+    let eta = eta.filter(|_| ended < all);
+    let eta = eta.map(|ms| format!(", about {} left", duration(ms)));
+    let text = format!(
+        "{ended} of {all} tables, {read} rows{}",
+        eta.unwrap_or_default()
+    );
+    let whole = match left {
+        _ if all > 0 && ended == all => 100,
+        // Of tables that have just been begun, what is left is not known.
+        None => 0,
+        Some(left) => {
+            let percent = read.saturating_mul(100) / read.saturating_add(left).max(1);
+            usize::try_from(percent).unwrap_or_default().min(99)
+        }
+    };
+    (text, whole)
 }
 
 fn row(task: u32, of: &TableProgress) -> Vec<String> {
@@ -114,29 +209,16 @@ impl TopCommand {
     pub(super) async fn run(&self, client: &RestClient) -> Result<()> {
         let clears = std::io::stdout().is_terminal();
         while lost().is_none() {
-            let rows = look(client).await?;
+            let all = look(client).await?;
             if self.output.is_document() {
-                let head = [
-                    "name",
-                    "type",
-                    "state",
-                    "tasks",
-                    "rows_behind",
-                    "seconds_behind",
-                ];
-                let named = |row: &Vec<String>| {
-                    let pairs = head.iter().zip(row);
-                    pairs
-                        .map(|(name, cell)| ((*name).to_owned(), cell.as_str().into()))
-                        .collect()
-                };
-                let all: Vec<serde_json::Map<_, _>> = rows.iter().map(named).collect();
+                let all: Vec<_> = all.iter().map(Looked::document).collect();
                 self.output.document(&serde_json::json!(all));
             } else {
                 if clears && !self.once {
                     out!("\u{1b}[2J\u{1b}[H");
                 }
                 let head = ["NAME", "TYPE", "STATE", "TASKS", "ROWS BEHIND", "SECONDS"];
+                let rows: Vec<_> = all.iter().map(Looked::row).collect();
                 out!("{}", table(&head, &rows));
             }
             if self.once {
@@ -148,32 +230,65 @@ impl TopCommand {
     }
 }
 
-async fn look(client: &RestClient) -> Result<Vec<Vec<String>>> {
+/// A connector as `top` shows it.
+struct Looked {
+    name: String,
+    status: Option<ConnectorStatus>,
+    lag: Option<ConnectorLag>,
+}
+
+impl Looked {
+    fn state(&self) -> [String; 3] {
+        let of = |part: fn(&ConnectorStatus) -> String| {
+            self.status.as_ref().map(part).unwrap_or_default()
+        };
+        [
+            of(|status| status.kind.clone()),
+            of(|status| status.connector.state.clone()),
+            of(tasks),
+        ]
+    }
+
+    fn row(&self) -> Vec<String> {
+        let unknown = || "?".to_owned();
+        let rows = self.lag.as_ref().and_then(|lag| lag.rows);
+        let seconds = self.lag.as_ref().and_then(|lag| lag.seconds);
+        let [kind, state, tasks] = self.state();
+        vec![
+            self.name.clone(),
+            kind,
+            state,
+            tasks,
+            rows.map_or_else(unknown, |n| n.to_string()),
+            seconds.map_or_else(unknown, |s| format!("{s:.1}")),
+        ]
+    }
+
+    fn document(&self) -> serde_json::Value {
+        let [kind, state, tasks] = self.state();
+        serde_json::json!({
+            "name": self.name,
+            "type": kind,
+            "state": state,
+            "tasks": tasks,
+            "rows_behind": self.lag.as_ref().and_then(|lag| lag.rows),
+            "seconds_behind": self.lag.as_ref().and_then(|lag| lag.seconds),
+        })
+    }
+}
+
+async fn look(client: &RestClient) -> Result<Vec<Looked>> {
     let path = "/connectors?expand=status&expand=info";
     let all: std::collections::BTreeMap<String, Expanded> = client.get(path).await?;
-    let mut rows = Vec::new();
-    for (name, expanded) in &all {
-        let status = expanded.status.as_ref();
-        let lag = format!("/v1/connectors/{}/lag", path_segment(name));
+    let mut found = Vec::new();
+    for (name, expanded) in all {
+        let lag = format!("/v1/connectors/{}/lag", path_segment(&name));
         // Kafka Connect does not know.
         let lag: Option<ConnectorLag> = client.find(&lag).await?;
-        let unknown = || "?".to_owned();
-        rows.push(vec![
-            name.clone(),
-            status.map(|s| s.kind.clone()).unwrap_or_default(),
-            status
-                .map(|s| s.connector.state.clone())
-                .unwrap_or_default(),
-            status.map(tasks).unwrap_or_default(),
-            lag.as_ref()
-                .and_then(|lag| lag.rows)
-                .map_or_else(unknown, |n| n.to_string()),
-            lag.as_ref()
-                .and_then(|lag| lag.seconds)
-                .map_or_else(unknown, |s| format!("{s:.1}")),
-        ]);
+        let status = expanded.status;
+        found.push(Looked { name, status, lag });
     }
-    Ok(rows)
+    Ok(found)
 }
 
 fn tasks(status: &ConnectorStatus) -> String {
@@ -194,6 +309,43 @@ fn tasks(status: &ConnectorStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_is_read_only_when_no_table_has_rows_left() {
+        let table = |rows, rows_left| TableProgress {
+            table: "t".to_owned(),
+            rows,
+            rows_estimated: None,
+            rows_left,
+            eta_ms: Some(5_000),
+        };
+        let shown = |tables: Vec<TableProgress>| {
+            let task = crate::model::TaskProgress {
+                id: 0,
+                tables,
+                warnings: Vec::new(),
+                waiting_for: String::new(),
+                since: String::new(),
+                detail: None,
+            };
+            ends(&ConnectorProgress {
+                name: "n".to_owned(),
+                tasks: vec![task],
+            })
+        };
+        let of = |text: &str, whole| (text.to_owned(), whole);
+        assert_eq!(
+            shown(vec![table(30, Some(0)), table(30, Some(60))]),
+            of("1 of 2 tables, 60 rows, about 5 s left", 50)
+        );
+        assert_eq!(shown(vec![table(9_999, Some(1))]).1, 99);
+        assert_eq!(shown(vec![table(5, None)]).1, 0);
+        assert_eq!(
+            shown(vec![table(5, Some(0))]),
+            of("1 of 1 tables, 5 rows", 100)
+        );
+        assert_eq!(shown(Vec::new()).1, 0, "its tasks have not begun");
+    }
 
     #[test]
     fn progress_is_shown_as_far_as_it_is_known() {

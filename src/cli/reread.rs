@@ -7,6 +7,7 @@ use connector_api::shown::on_one_line;
 use connector_api::{Error, Result};
 use serde_json::Value;
 
+use super::bar::Bar;
 use super::client::RestClient;
 use super::output::OutputArgs;
 use super::print::{out, outln, table};
@@ -131,6 +132,7 @@ impl StartCommand {
 /// Waits for the end. Errors: `Record` if it is not the last row.
 async fn wait(client: &RestClient, name: &str, begun: Reread) -> Result<Reread> {
     let mut seen = begun;
+    let bar = Bar::of(on_one_line(&seen.table).into_owned(), 100);
     loop {
         let all = all(client, name).await?;
         match all.into_iter().find(|it| it.table == seen.table) {
@@ -139,6 +141,7 @@ async fn wait(client: &RestClient, name: &str, begun: Reread) -> Result<Reread> 
             None if is_over(client, name, &seen.table).await? => return Ok(seen),
             None => {}
         }
+        bar.done(whole_percent(seen.percent));
         match seen.state.as_str() {
             "running" => tokio::time::sleep(LOOK_EVERY).await,
             "done" => return Ok(seen),
@@ -151,6 +154,15 @@ async fn wait(client: &RestClient, name: &str, begun: Reread) -> Result<Reread> 
             }
         }
     }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the number is limited to 0..=100 before"
+)]
+fn whole_percent(percent: Option<f64>) -> usize {
+    percent.unwrap_or_default().clamp(0.0, 100.0) as usize
 }
 
 /// True if no offset says that the table is being read again.

@@ -10,6 +10,7 @@ use clap_complete::env::{CompleteEnv, Shells};
 use connector_api::{Error, Result};
 
 use super::client::WorkerAddress;
+use super::context;
 use super::print::{out, outln};
 
 /// How long completion waits for the worker.
@@ -75,6 +76,16 @@ pub(super) fn connector_names() -> ArgValueCompleter {
         let typed = typed.to_string_lossy().into_owned();
         let names = names().unwrap_or_default();
         let fitting = names.into_iter().filter(|name| name.starts_with(&typed));
+        fitting.map(CompletionCandidate::new).collect()
+    })
+}
+
+/// Completes names of contexts.
+pub(super) fn context_names() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| {
+        let typed = typed.to_string_lossy().into_owned();
+        let fitting = context::names().into_iter();
+        let fitting = fitting.filter(|name| name.starts_with(&typed));
         fitting.map(CompletionCandidate::new).collect()
     })
 }

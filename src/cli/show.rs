@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use connector_api::shown::{on_one_line, without_passwords};
-use connector_api::{Error, ErrorKind, Result};
+use connector_api::{Error, Result};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -29,16 +29,20 @@ use crate::secrets::SecretKeys;
 pub(super) enum ListedResource {
     /// Connectors with their states
     #[default]
+    #[value(alias = "connector")]
     Connectors,
     /// Workers of the group, with the numbers of their tasks
+    #[value(alias = "worker")]
     Workers,
     /// Connectors, converters and transforms that a config can use
+    #[value(alias = "plugin")]
     Plugins,
     /// Log levels
     Loggers,
     /// The level of one logger, or of ALL
     Logger,
     /// Offsets of connectors, as a document that PATCH takes
+    #[value(alias = "offset")]
     Offsets,
 }
 
@@ -206,11 +210,7 @@ impl DescribeCommand {
     /// Returns what the worker says about a connector, with the configs of its tasks if wanted.
     async fn document(&self, client: &RestClient, name: &str) -> Result<Value> {
         let path = format!("/connectors/{}", path_segment(name));
-        let found = client.get::<Value>(&path).await;
-        let mut info = match found {
-            Ok(info) => info,
-            Err(error) => return Err(near(client, name, error).await),
-        };
+        let mut info = client.get::<Value>(&path).await?;
         if self.tasks_config
             && let Some(members) = info.as_object_mut()
         {
@@ -222,10 +222,7 @@ impl DescribeCommand {
 
     async fn connector(&self, client: &RestClient, secrets: &SecretKeys, name: &str) -> Result<()> {
         let path = format!("/connectors/{}", path_segment(name));
-        let info: ConnectorInfo = match client.get(&path).await {
-            Ok(info) => info,
-            Err(error) => return Err(near(client, name, error).await),
-        };
+        let info: ConnectorInfo = client.get(&path).await?;
         warn(client).await;
         outln!("{} ({})", on_one_line(&info.name), on_one_line(&info.kind));
         let status: Result<ConnectorStatus> = client.get(&format!("{path}/status")).await;
@@ -389,10 +386,10 @@ fn lag_row(part: &PartLag) -> Vec<String> {
     ]
 }
 
-/// Formats milliseconds since 1970-01-01 UTC for people: `2026-11-30T09:05:00Z`.
+/// Formats milliseconds since 1970-01-01 UTC for people, always as wide: `2026-11-30T09:05:00.000Z`.
 pub(super) fn time(ms: i64) -> String {
     Timestamp::from_millisecond(ms)
-        .map_or_else(|_| format!("{ms} ms since 1970"), |at| at.to_string())
+        .map_or_else(|_| format!("{ms} ms since 1970"), |at| format!("{at:.3}"))
 }
 
 /// Formats a partition or offset as JSON.
@@ -414,31 +411,6 @@ fn print_config(
             without_passwords(value)
         };
         outln!("{indent}{} = {}", on_one_line(key), on_one_line(&shown));
-    }
-}
-
-/// Adds to the error about an unknown connector the names that exist, or the one that is meant.
-pub(super) async fn near(client: &RestClient, name: &str, error: Error) -> Error {
-    if error.kind() != ErrorKind::Record {
-        return error;
-    }
-    let Ok(all) = client.get::<Vec<String>>("/connectors").await else {
-        return error;
-    };
-    if all.iter().any(|known| known == name) {
-        return error;
-    }
-    let distance = |known: &String| strsim::damerau_levenshtein(known, name);
-    match all.iter().min_by_key(|known| distance(known)) {
-        None => error.and_line("There are no connectors."),
-        Some(known) if distance(known) <= 2 => {
-            error.and_line(&format!("Did you mean {}?", on_one_line(known)))
-        }
-        Some(_) => {
-            let shown: Vec<_> = all.iter().take(20).map(|it| on_one_line(it)).collect();
-            let more = if all.len() > shown.len() { ", …" } else { "" };
-            error.and_line(&format!("There are: {}{more}", shown.join(", ")))
-        }
     }
 }
 
@@ -527,7 +499,7 @@ fn states(status: &ConnectorStatus) -> String {
 mod tests {
     #[test]
     fn times_are_times() {
-        assert_eq!(super::time(1_796_029_500_000), "2026-11-30T09:05:00Z");
+        assert_eq!(super::time(1_796_029_500_000), "2026-11-30T09:05:00.000Z");
         assert_eq!(super::time(-1), "1969-12-31T23:59:59.999Z");
         assert_eq!(super::time(i64::MAX), format!("{} ms since 1970", i64::MAX));
     }

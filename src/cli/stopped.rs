@@ -5,6 +5,7 @@ use std::time::Duration;
 use connector_api::{Error, ErrorKind, Result};
 use tokio::time::Instant;
 
+use super::bar::Bar;
 use super::client::RestClient;
 use super::print::errln;
 use crate::http::Method;
@@ -26,12 +27,15 @@ pub(super) async fn while_stopped<T>(
     let path = format!("/connectors/{}", path_segment(name));
     let before: ConnectorStatus = client.get(&format!("{path}/status")).await?;
     let state = before.connector.state;
+    let shown = connector_api::shown::on_one_line(name);
+    let bar = Bar::open(format!("stopping {shown}"));
     if state != "STOPPED" {
         client
             .send(Method::PUT, &format!("{path}/stop"), None)
             .await?;
         wait_until_stopped(client, name, &path).await?;
     }
+    bar.now(format!("changing the offsets of {shown}"));
     let done = accepted(work).await;
     let verb = match state.as_str() {
         "STOPPED" => None,
@@ -43,7 +47,9 @@ pub(super) async fn while_stopped<T>(
             .send(Method::PUT, &format!("{path}/{verb}"), None)
             .await;
         if let Err(error) = resumed {
-            errln!("rowferry: {name} stays stopped, because it cannot be resumed: {error}");
+            bar.beside(|| {
+                errln!("rowferry: {shown} stays stopped, because it cannot be resumed: {error}");
+            });
             return done.and(Err(error));
         }
     }

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use connector_api::{Error, ErrorKind, Result};
 
+use super::bar::Bar;
 use super::print::outln;
 use super::serve::ServeOptions;
 use crate::settings::{SettingsLayer, WorkerSettings};
@@ -63,7 +64,9 @@ impl MoveCommand {
             })?;
         let target = Store::open(&to).await?;
         let slots = settings.shared.map_or(SLOTS_DEFAULT, |shared| shared.slots);
+        let bar = Bar::open("copying connectors, states and history");
         let copied = source.copy_to(&target, slots).await?;
+        drop(bar);
         let what: Vec<String> = copied
             .iter()
             .map(|(rows, count)| format!("{count} {rows}"))

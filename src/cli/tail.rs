@@ -12,7 +12,6 @@ use super::print::{lost, outln};
 use super::shell::connector_names;
 use super::show::time;
 use crate::model::{RecordPage, ShownBytes, TopicRecord, path_segment, query_value};
-use crate::observe::guard::ascii_escaped;
 
 /// How often new records are asked for.
 const EVERY: Duration = Duration::from_millis(500);
@@ -80,8 +79,7 @@ impl TailCommand {
 
     fn print(&self, record: &TopicRecord) {
         if self.output.is_document() {
-            // One record per line, so that it can be read as it comes.
-            outln!("{}", ascii_escaped(&serde_json::json!(record).to_string()));
+            self.output.one_of_many(&serde_json::json!(record));
             return;
         }
         let at = record.timestamp.map(time).unwrap_or_default();

@@ -9,6 +9,7 @@ use connector_api::shown::on_one_line;
 use connector_api::{Error, Result};
 use serde_json::json;
 
+use super::bar::Bar;
 use super::client::RestClient;
 use super::output::OutputArgs;
 use super::print::outln;
@@ -76,7 +77,13 @@ impl TraceCommand {
 
     async fn records(&self, client: &RestClient, topic: &str) -> Result<Vec<TopicRecord>> {
         let (mut all, mut from) = (Vec::new(), "begin".to_owned());
+        let bar = Bar::open("");
         loop {
+            bar.now(format!(
+                "looking through topic {}, {} records found",
+                on_one_line(topic),
+                all.len()
+            ));
             let key = Some(self.key.as_str());
             let found = page(client, &self.name, Some(topic), &from, RECORDS_MAX, key).await?;
             all.extend(found.records);

@@ -8,6 +8,7 @@ use connector_api::shown::on_one_line;
 use connector_api::{Error, Result};
 use serde_json::json;
 
+use super::bar::Bar;
 use super::client::RestClient;
 use super::each::each_shown;
 use super::output::OutputArgs;
@@ -57,17 +58,18 @@ impl DrainCommand {
         client.send(Method::PUT, &path, None).await?;
         let until = Instant::now() + Duration::from_secs(self.timeout);
         let mut last = None;
+        let bar = Bar::open(format!("moving the tasks of {shown}"));
         while Instant::now() < until {
             let Some(worker) = find(client, &self.worker).await? else {
-                outln!("worker {shown} has ended");
+                bar.beside(|| outln!("worker {shown} has ended"));
                 return Ok(());
             };
             if worker.state == "drained" {
-                outln!("worker {shown} has no tasks any more and may be stopped");
+                bar.beside(|| outln!("worker {shown} has no tasks any more and may be stopped"));
                 return Ok(());
             }
             if last.replace(worker.tasks) != Some(worker.tasks) {
-                outln!("worker {shown}: tasks left: {}", worker.tasks);
+                bar.beside(|| outln!("worker {shown}: tasks left: {}", worker.tasks));
             }
             tokio::time::sleep(ASKED_EVERY).await;
         }

@@ -2,14 +2,15 @@
 //! Kafka Connect. And what commands print where nobody has set a terminal up.
 
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::json;
 use testkit::{KafkaConnect, Rest, unique};
 
+use crate::command_line::{Printed, printed, printed_with, program};
 use crate::{SOON, lab};
 
 const CLASS: &str = "org.apache.kafka.connect.file.FileStreamSourceConnector";
+const SINK: &str = "org.apache.kafka.connect.file.FileStreamSinkConnector";
 
 /// The commands of the table, without the name of the program.
 fn documented() -> Vec<Vec<String>> {
@@ -32,20 +33,19 @@ fn documented() -> Vec<Vec<String>> {
         .collect()
 }
 
-/// Runs a command; returns standard output, standard error and the exit code.
-fn run(args: &[String], server: &str, contexts: &Path) -> (String, String, Option<i32>) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rowferry"));
-    command.args(args).env("ROWFERRY_CONTEXTS", contexts);
+/// Runs a command with contexts of its own.
+fn run(args: &[String], server: &str, contexts: &Path) -> Printed {
+    let mut command = program(args);
+    command.env("ROWFERRY_CONTEXTS", contexts);
     if !["config", "help"].contains(&args[0].as_str()) {
         command.args(["--server", server]);
     }
-    let output = command.output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (
-        text(&output.stdout),
-        text(&output.stderr),
-        output.status.code(),
-    )
+    // What a command reads from standard input is the file of the connector.
+    if args.iter().any(|arg| arg == "-") {
+        let input = std::fs::read_to_string(contexts.with_file_name("file.json")).unwrap();
+        return printed_with(&mut command, &input);
+    }
+    printed(&mut command)
 }
 
 /// Runs every command of the table on this worker.
@@ -55,7 +55,14 @@ async fn play(server: &str) {
     std::fs::create_dir_all(&folder).unwrap();
     let path = |end: &str| folder.join(end).display().to_string();
     std::fs::write(path("lines"), "a\nb\n").unwrap();
-    let config = json!({"connector.class": CLASS, "file": path("lines"), "topic": unique("lines")});
+    let (topic, other) = (unique("lines"), format!("{name}-other"));
+    let config = json!({"connector.class": CLASS, "file": path("lines"), "topic": topic});
+    let sink = json!({"connector.class": SINK, "file": path("copy"), "topics": topic});
+    std::fs::write(
+        path("other.json"),
+        json!({"name": other, "config": sink}).to_string(),
+    )
+    .unwrap();
     std::fs::write(
         path("file.json"),
         json!({"name": name, "config": config}).to_string(),
@@ -68,6 +75,9 @@ async fn play(server: &str) {
         "PATTERN" => format!("{}.*", &name[..name.len() - 1]),
         "FILE" => path("file.json"),
         "BARE" => path("bare.json"),
+        "OTHER" => other.clone(),
+        "OTHER_FILE" => path("other.json"),
+        "TOPIC" => topic.clone(),
         "PLUGIN" => CLASS.to_owned(),
         "PARTITION" => json!({"filename": path("lines")}).to_string(),
         "OFFSET" => json!({"position": 0}).to_string(),
@@ -75,8 +85,9 @@ async fn play(server: &str) {
         other => other.to_owned(),
     };
     let commands: Vec<Vec<String>> = documented();
-    assert!(commands.len() > 35, "{commands:?}");
+    assert!(commands.len() > 55, "{commands:?}");
     rest.create(&name, &config).await;
+    rest.create(&other, &sink).await;
     rest.wait_state(&name, "RUNNING", SOON).await;
     testkit::for_condition("an offset", SOON, async || {
         let offsets = rest.get(&format!("/connectors/{name}/offsets")).await.body;

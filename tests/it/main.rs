@@ -23,6 +23,7 @@
 )]
 
 mod access;
+mod bars;
 mod bounds;
 mod change_data_capture;
 mod change_data_capture_postgres;
@@ -62,6 +63,7 @@ mod metrics;
 mod missed_rows;
 mod mysql_login;
 mod observing;
+mod pages;
 mod parallel_snapshot;
 #[cfg(all(feature = "avro", feature = "json-schema", feature = "protobuf"))]
 mod parsers;
@@ -100,6 +102,7 @@ mod store;
 mod store_faults;
 mod store_secrets;
 mod tidy;
+mod transcripts;
 mod transfer;
 mod traps;
 mod tutorial;

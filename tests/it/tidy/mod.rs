@@ -22,7 +22,10 @@ const IMPORTS: &[(&[&str], &[&str])] = &[
             "tests",
         ],
     ),
-    (&["clap"], &["src/cli", "src/main.rs"]),
+    (
+        &["clap", "console", "indicatif"],
+        &["src/cli", "src/main.rs"],
+    ),
     (
         &["connector_jdbc"],
         &["src/registry/mod.rs", "connectors/jdbc/tests", "tests"],
