@@ -252,6 +252,9 @@ async fn join_group(
         slot_count,
         poll: shared.poll,
         patience: shared.patience,
+        balance: shared.balance,
+        balance_interval: shared.balance_interval,
+        return_within: shared.return_within,
     }))
 }
 

@@ -137,6 +137,13 @@ impl SpentTimes {
             .filter(|(what, _)| what.name() == name);
         named.map(|(_, spent)| spent).sum()
     }
+
+    /// Returns the milliseconds in which the thread worked, or waited for its work to be done.
+    pub(crate) fn busy(self) -> u64 {
+        let is_busy = |what: &WaitReason| what.is_work() && *what != WaitReason::Poll;
+        let busy = ALL.iter().zip(self.0).filter(|(what, _)| is_busy(what));
+        busy.map(|(_, spent)| spent).sum()
+    }
 }
 
 /// A snapshot of a [`WaitPlace`].

@@ -79,6 +79,11 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 impl ServeOptions {
+    /// Returns the settings file.
+    pub(super) fn config_file(&self) -> Option<&std::path::Path> {
+        self.config.as_deref()
+    }
+
     /// Returns all layers of settings, lowest first.
     pub(super) fn layers(&self, lowest: SettingsLayer) -> Result<Vec<SettingsLayer>> {
         let mut layers = vec![lowest];

@@ -1,12 +1,14 @@
 //! `rowferry store move`: takes the metadata store of a worker to a database that several can share.
 
+use std::collections::BTreeMap;
+
 use clap::{Args, Subcommand};
 use connector_api::{Error, ErrorKind, Result};
 
 use super::bar::Bar;
 use super::print::outln;
 use super::serve::ServeOptions;
-use crate::settings::{SettingsLayer, WorkerSettings};
+use crate::settings::{SettingsLayer, WorkerSettings, write_settings};
 use crate::store::{SLOTS_DEFAULT, Store, StoreOptions, file_of_url, is_same_place, is_shareable};
 
 /// `rowferry store`.
@@ -39,6 +41,11 @@ impl StoreCommand {
 impl MoveCommand {
     async fn run(self) -> Result<()> {
         let settings = WorkerSettings::load(self.common.layers(SettingsLayer::default())?)?;
+        let given: BTreeMap<String, String> = settings
+            .given
+            .iter()
+            .map(|(key, value)| (key.clone(), value.origin.clone()))
+            .collect();
         let from = StoreOptions {
             member: None,
             ..settings.store
@@ -87,10 +94,43 @@ impl MoveCommand {
                 )));
             }
         }
-        outln!("now write into the settings of each worker:");
-        outln!("  rowferry.store.url=URL, as in --to");
-        outln!("  rowferry.store.shared=true");
+        self.note_place(&given);
         Ok(())
+    }
+
+    /// Writes the place of the store into the settings file, or says what to write.
+    fn note_place(&self, given: &BTreeMap<String, String>) {
+        const KEYS: [&str; 2] = ["rowferry.store.url", "rowferry.store.shared"];
+        let pairs = [(KEYS[0], self.to.as_str()), (KEYS[1], "true")];
+        let ask = |reason: Option<String>| {
+            if let Some(reason) = reason {
+                outln!("{reason}");
+            }
+            outln!("now write into the settings of each worker:");
+            outln!("  rowferry.store.url=URL, as in --to");
+            outln!("  rowferry.store.shared=true");
+        };
+        let Some(path) = self.common.config_file() else {
+            return ask(None);
+        };
+        let file = path.display();
+        let origin = path.display().to_string();
+        let overridden = KEYS
+            .iter()
+            .find(|key| given.get(**key).is_some_and(|from| *from != origin));
+        if let Some(key) = overridden {
+            let from = given.get(*key).map_or("", String::as_str);
+            return ask(Some(format!(
+                "{file} is not changed, because {key} comes from the {from}"
+            )));
+        }
+        match write_settings(path, &pairs) {
+            Ok(()) => {
+                outln!("{file} now has rowferry.store.url and rowferry.store.shared=true:");
+                outln!("start the worker again, and each further one with the same file");
+            }
+            Err(error) => ask(Some(format!("{file} is not changed: {error}"))),
+        }
     }
 }
 

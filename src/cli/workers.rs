@@ -100,9 +100,10 @@ pub(super) async fn list(client: &RestClient, output: OutputArgs) -> Result<()> 
     for worker in all.workers {
         rows.push(vec![
             worker.id,
-            state(&worker.state, worker.seen_ms),
+            state(&worker.state, worker.unseen_ms),
             worker.connectors.to_string(),
             worker.tasks.to_string(),
+            load(worker.load),
             worker.slots.to_string(),
             worker.version,
             time(worker.started_ms),
@@ -114,6 +115,7 @@ pub(super) async fn list(client: &RestClient, output: OutputArgs) -> Result<()> 
         "STATE",
         "CONNECTORS",
         "TASKS",
+        "LOAD",
         "SLOTS",
         "VERSION",
         "SINCE",
@@ -123,14 +125,15 @@ pub(super) async fn list(client: &RestClient, output: OutputArgs) -> Result<()> 
     Ok(())
 }
 
-fn state(state: &str, seen_ms: i64) -> String {
+fn state(state: &str, unseen_ms: i64) -> String {
     if state != "unseen" {
         return state.to_owned();
     }
-    let unseen = jiff::Timestamp::now()
-        .as_millisecond()
-        .saturating_sub(seen_ms);
-    format!("unseen for {} s", unseen / 1000)
+    format!("unseen for {} s", unseen_ms / 1000)
+}
+
+fn load(load: Option<f64>) -> String {
+    load.map_or_else(|| "-".to_owned(), |load| format!("{load:.2}"))
 }
 
 /// Shows one worker with what it runs. Errors: as [`RestClient::send`]; `Record` for an unknown one.
@@ -158,10 +161,11 @@ pub(super) async fn describe(
         }
         outln!("Worker      {}", on_one_line(&worker.id));
         outln!("URL         {}", on_one_line(&worker.url));
-        outln!("State       {}", state(&worker.state, worker.seen_ms));
+        outln!("State       {}", state(&worker.state, worker.unseen_ms));
         outln!("Version     {}", on_one_line(&worker.version));
         outln!("Since       {}", time(worker.started_ms));
         outln!("Slots       {}", worker.slots);
+        outln!("Load        {}", load(worker.load));
         let rows: Vec<_> = parts
             .into_iter()
             .map(|(name, task, state)| {

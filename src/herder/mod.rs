@@ -140,6 +140,8 @@ pub(crate) struct WorkerView {
     pub is_asked: bool,
     /// What it has.
     pub share: core::WorkerShare,
+    /// How busy it is, if that was measured: 1 if all its processors are.
+    pub load: Option<f64>,
 }
 
 /// Worker facts for `GET /`.

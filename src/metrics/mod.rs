@@ -72,6 +72,15 @@ impl StartUps {
     }
 }
 
+/// Figures of one of several workers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct GroupFigures {
+    /// Number of busy processors, as a share of all.
+    pub load: f64,
+    /// Moves of tasks that this worker has decided, by reason.
+    pub moves: BTreeMap<&'static str, u64>,
+}
+
 /// The figures of each task, by connector and number.
 type TaskTable = BTreeMap<(Arc<str>, u32), Arc<TaskMetrics>>;
 
@@ -82,6 +91,8 @@ pub(crate) struct WorkerMetrics {
     connector_starts: Arc<Mutex<StartUps>>,
     task_starts: Arc<Mutex<StartUps>>,
     slots: Arc<AtomicU64>,
+    /// If this is one of several workers.
+    group: Arc<Mutex<Option<GroupFigures>>>,
     most_tables: usize,
 }
 
@@ -93,6 +104,7 @@ impl WorkerMetrics {
             connector_starts: Arc::default(),
             task_starts: Arc::default(),
             slots: Arc::default(),
+            group: Arc::default(),
             most_tables,
         }
     }
@@ -129,6 +141,11 @@ impl WorkerMetrics {
         self.slots.store(slots as u64, Ordering::Relaxed);
     }
 
+    /// Changes the figures of one of several workers.
+    pub(crate) fn group(&self, change: impl FnOnce(&mut GroupFigures)) {
+        change(self.group.take_lock().get_or_insert_default());
+    }
+
     /// Copies all figures, those of tasks only for the connectors that exist.
     pub(crate) fn snapshot(&self, mut connectors: Vec<ConnectorFacts>) -> Snapshot {
         connectors.sort_by(|a, b| a.name.cmp(&b.name));
@@ -157,6 +174,7 @@ impl WorkerMetrics {
             connectors,
             connector_starts: *self.connector_starts.take_lock(),
             task_starts: *self.task_starts.take_lock(),
+            group: self.group.take_lock().clone(),
             most_tables: self.most_tables,
         }
     }

@@ -22,6 +22,7 @@ const STATES: [(RunState, &str); 6] = [
 /// Adds all metrics.
 pub(super) fn add(snapshot: &Snapshot, out: &mut Families) {
     worker(snapshot, out);
+    group(snapshot, out);
     states(snapshot, out);
     for task in &snapshot.tasks {
         records(task, out);
@@ -39,6 +40,16 @@ const BUILD: Named = (
     "rowferry_build_info",
     Kind::Gauge,
     "Always 1; the labels are the version and commit of this program.",
+);
+const WORKER_LOAD: Named = (
+    "rowferry_worker_load",
+    Kind::Gauge,
+    "With several workers: number of busy processors of this worker, as a share of all; a task that always works makes one busy.",
+);
+const MOVES: Named = (
+    "rowferry_task_moves",
+    Kind::Counter,
+    "Moves of tasks to another worker that this one has decided, by reason: drain, count, work or return.",
 );
 const CONNECTOR_STATE: Named = (
     "rowferry_connector_state",
@@ -190,6 +201,14 @@ fn worker(snapshot: &Snapshot, out: &mut Families) {
     ];
     out.add(BUILD, labels, 1_u64);
     out.add(SLOTS, Vec::new(), snapshot.slots);
+}
+
+fn group(snapshot: &Snapshot, out: &mut Families) {
+    let Some(group) = &snapshot.group else { return };
+    out.add(WORKER_LOAD, Vec::new(), group.load);
+    for (reason, count) in &group.moves {
+        out.add(MOVES, vec![("reason", (*reason).into())], *count);
+    }
 }
 
 fn states(snapshot: &Snapshot, out: &mut Families) {

@@ -9,7 +9,7 @@ use super::family::Families;
 use super::process::ProcessFigures;
 use super::task::TaskFigures;
 use super::text::{self, Format};
-use super::{CLIENTS, Spelling, StartUps, connect, debezium, own};
+use super::{CLIENTS, GroupFigures, Spelling, StartUps, connect, debezium, own};
 use crate::model::RunState;
 
 /// What is known of a connector apart from its figures.
@@ -93,6 +93,8 @@ pub(crate) struct Snapshot {
     pub tasks: Vec<TaskSnapshot>,
     pub connector_starts: StartUps,
     pub task_starts: StartUps,
+    /// If this is one of several workers.
+    pub group: Option<GroupFigures>,
     pub process: ProcessFigures,
     /// Slots that this worker has; 0 if it does not share its work.
     pub slots: u64,

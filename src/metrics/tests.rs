@@ -81,6 +81,10 @@ fn everything(tasks: u32) -> Snapshot {
             OpenClient::new(metrics.client(purpose)).report(ClientReport::default());
         }
     }
+    worker.group(|group| {
+        group.load = 0.5;
+        group.moves.insert("work", 1);
+    });
     worker.snapshot(vec![
         connector("in", "source", tasks),
         connector("out", "sink", tasks),

@@ -117,8 +117,14 @@ pub struct GroupWorker {
     pub slots: usize,
     /// When it was started, in milliseconds since 1970-01-01 UTC.
     pub started_ms: i64,
-    /// When it last wrote to the store, in milliseconds since 1970-01-01 UTC.
+    /// When it last wrote to the store, in milliseconds since 1970-01-01 UTC by the clock of the store.
     pub seen_ms: i64,
+    /// How long ago that was, in milliseconds.
+    #[serde(default)]
+    pub unseen_ms: i64,
+    /// How busy it is: the number of busy processors, as a share of all; null until it was measured.
+    #[serde(default)]
+    pub load: Option<f64>,
     /// True of the worker that answers.
     pub answers: bool,
 }

@@ -65,10 +65,9 @@ fn shown(view: WorkerView) -> GroupWorker {
         worker,
         is_asked,
         share,
+        load,
     } = view;
-    let now = jiff::Timestamp::now().as_millisecond();
-    let unseen_ms = now.saturating_sub(worker.seen_ms);
-    let state = if !is_asked && unseen_ms >= UNSEEN_MS {
+    let state = if !is_asked && worker.unseen_ms >= UNSEEN_MS {
         "unseen"
     } else if !worker.draining {
         "ready"
@@ -87,6 +86,8 @@ fn shown(view: WorkerView) -> GroupWorker {
         slots: share.slots,
         started_ms: worker.started_ms,
         seen_ms: worker.seen_ms,
+        unseen_ms: worker.unseen_ms,
+        load,
         answers: is_asked,
     }
 }

@@ -414,6 +414,23 @@ pub const KEYS: &[ConfigKey] = &[
          worker does. After that it leaves the group, so that the others take over.",
     )
     .check(KeyValidator::AtLeast(1000)),
+    text(
+        "rowferry.balance",
+        "work",
+        OWN,
+        "What decides where tasks run if there are several workers: `work`, how busy tasks are; \
+         `count`, only how many tasks each worker has; `off`, tasks move only when their worker \
+         ends or is drained.",
+    )
+    .check(KeyValidator::OneOf(&["work", "count", "off"])),
+    millis(
+        "rowferry.balance.interval.ms",
+        "60000",
+        OWN,
+        "The least time between two moves because of work; the same task moves at most once in ten \
+         times this. How busy a task is, is an average over about five times this.",
+    )
+    .check(KeyValidator::AtLeast(1000)),
     millis(
         "rowferry.slots",
         "64",
@@ -440,6 +457,14 @@ pub const KEYS: &[ConfigKey] = &[
         "60000",
         WORKER,
         "With several workers: how long a worker may take to give its tasks up.",
+    ),
+    millis(
+        "scheduled.rebalance.max.delay.ms",
+        "0",
+        WORKER,
+        "With several workers: how long the tasks of a worker that was lost wait for its return, \
+         after `session.timeout.ms`. The others run them if it does not come back. Tasks of a \
+         worker that is stopped in good order do not wait.",
     ),
     text(
         "group.instance.id",
@@ -563,7 +588,6 @@ pub const KEYS: &[ConfigKey] = &[
     idle("worker.sync.timeout.ms"),
     idle("worker.unsync.backoff.ms"),
     idle("connect.protocol"),
-    idle("scheduled.rebalance.max.delay.ms"),
     idle("inter.worker.key.generation.algorithm"),
     idle("inter.worker.key.size"),
     idle("inter.worker.key.ttl.ms"),

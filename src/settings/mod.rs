@@ -4,6 +4,7 @@
 //! Precedence: defaults < file < `CONNECT_*` environment < flags. The rest of the worker takes its
 //! settings from [`WorkerSettings`]; no other code reads the environment or settings files.
 
+mod edit;
 pub(crate) mod file;
 mod keys;
 mod layers;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use connector_api::shown::{on_one_line, without_passwords};
 use connector_api::{Config, ConfigReader, ConfigReport, Error, Result};
 
+pub use edit::write_settings;
 pub use keys::{KEYS, is_known};
 pub use layers::{SettingValue, SettingsLayer};
 pub use listener::ListenerAddress;
@@ -107,6 +109,23 @@ pub struct SharedSettings {
     pub rebalance_timeout: Duration,
     /// `group.instance.id`.
     pub group_instance: Option<String>,
+    /// `rowferry.balance`.
+    pub balance: BalanceMode,
+    /// `rowferry.balance.interval.ms`.
+    pub balance_interval: Duration,
+    /// `scheduled.rebalance.max.delay.ms`.
+    pub return_within: Duration,
+}
+
+/// What decides where tasks run, if there are several workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BalanceMode {
+    /// How busy tasks are, once their numbers are even.
+    Work,
+    /// Only their numbers.
+    Count,
+    /// Tasks stay where they are, unless their worker ends or is drained.
+    Off,
 }
 
 impl SharedSettings {
@@ -119,6 +138,13 @@ impl SharedSettings {
             heartbeat: Duration::from_millis(r.unsigned("heartbeat.interval.ms")),
             rebalance_timeout: Duration::from_millis(r.unsigned("rebalance.timeout.ms")),
             group_instance: Some(r.text("group.instance.id")).filter(|id| !id.is_empty()),
+            balance: match r.text("rowferry.balance").as_str() {
+                "count" => BalanceMode::Count,
+                "off" => BalanceMode::Off,
+                _ => BalanceMode::Work,
+            },
+            balance_interval: Duration::from_millis(r.unsigned("rowferry.balance.interval.ms")),
+            return_within: Duration::from_millis(r.unsigned("scheduled.rebalance.max.delay.ms")),
         };
         r.bool("rowferry.store.shared").then_some(settings)
     }

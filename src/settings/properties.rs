@@ -23,6 +23,54 @@ pub fn parse(text: &str) -> Result<Vec<(String, String)>, (usize, &'static str)>
     Ok(pairs)
 }
 
+/// Returns the file with these values: the first line of each key is replaced, others of it are
+/// removed, and keys that are missing are added at the end. Everything else stays as it is.
+/// Errors: as [`parse`].
+pub fn set(text: &str, pairs: &[(&str, &str)]) -> Result<String, (usize, &'static str)> {
+    let mut out = String::with_capacity(text.len());
+    let mut missing: Vec<&(&str, &str)> = pairs.iter().collect();
+    let mut lines = text.split_inclusive('\n').enumerate();
+    while let Some((number, line)) = lines.next() {
+        let mut whole = line.to_owned();
+        let content = |line: &str| line.trim_end_matches(['\n', '\r']).trim_start().to_owned();
+        let mut logical = content(line);
+        if logical.is_empty() || logical.starts_with(['#', '!']) {
+            out.push_str(line);
+            continue;
+        }
+        while goes_on(&logical) {
+            logical.pop();
+            let Some((_, next)) = lines.next() else { break };
+            whole.push_str(next);
+            logical.push_str(&content(next));
+        }
+        let (key, _) = pair(&logical).map_err(|why| (number + 1, why))?;
+        let Some((_, value)) = pairs.iter().find(|(wanted, _)| *wanted == key) else {
+            out.push_str(&whole);
+            continue;
+        };
+        if missing.iter().any(|(wanted, _)| *wanted == key) {
+            missing.retain(|(wanted, _)| *wanted != key);
+            push_line(&mut out, &key, value);
+        }
+    }
+    if !missing.is_empty() && !out.is_empty() && !out.ends_with('\n') {
+        out.push('\n');
+    }
+    for (key, value) in missing {
+        push_line(&mut out, key, value);
+    }
+    Ok(out)
+}
+
+/// Adds a line. Keys are names of settings, which need no escapes.
+fn push_line(out: &mut String, key: &str, value: &str) {
+    out.push_str(key);
+    out.push('=');
+    out.push_str(&value.replace('\\', "\\\\"));
+    out.push('\n');
+}
+
 /// True if the line continues on the next one: it ends with an odd number of backslashes.
 fn goes_on(line: &str) -> bool {
     line.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1
@@ -76,7 +124,22 @@ fn unescape(text: &str) -> Result<String, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{parse, set};
+
+    #[test]
+    fn values_are_set_and_everything_else_stays() {
+        let text = "# a = 0\r\nb=1\na = old \\\n   value\n\nc=2\na=older";
+        let changed = set(text, &[("a", "mysql://u:p\\w@h/d?x=y"), ("new", "1")]).unwrap();
+        assert_eq!(
+            changed,
+            "# a = 0\r\nb=1\na=mysql://u:p\\\\w@h/d?x=y\n\nc=2\nnew=1\n"
+        );
+        let pairs = parse(&changed).unwrap();
+        assert_eq!(pairs[1].1, "mysql://u:p\\w@h/d?x=y");
+        assert_eq!(set("", &[("a", "1")]).unwrap(), "a=1\n");
+        assert_eq!(set("b=1", &[("a", "1")]).unwrap(), "b=1\na=1\n");
+        assert_eq!(set(text, &[]).unwrap(), text);
+    }
 
     #[test]
     fn java_rules_hold() {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use connector_api::Config;
+use serde::{Deserialize, Serialize};
 
 use crate::model::{RunStatus, TargetState};
 
@@ -281,8 +282,26 @@ pub enum StoreNews {
     Everything(StoreSnapshot),
 }
 
+/// How busy a worker has found its tasks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerBusy {
+    /// Number of processors that it may use.
+    pub processors: f64,
+    /// Connector, task, and the share of the time in which the task works, from 0 to 1.
+    pub tasks: Vec<(String, u32, f64)>,
+}
+
+impl WorkerBusy {
+    /// Returns how many of its processors are busy, as a share of all.
+    pub fn load(&self) -> f64 {
+        // Not a sum: that of nothing is -0.
+        let work = self.tasks.iter().fold(0.0, |all, (_, _, work)| all + work);
+        work / self.processors.max(1.0)
+    }
+}
+
 /// A worker of the group, as it registered itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StoredWorker {
     /// `host:port`.
     pub id: String,
@@ -292,10 +311,14 @@ pub struct StoredWorker {
     pub version: String,
     /// When it was started, in milliseconds since 1970-01-01 UTC.
     pub started_ms: i64,
-    /// When it last wrote to the store, in milliseconds since 1970-01-01 UTC.
+    /// When it last wrote to the store, in milliseconds since 1970-01-01 UTC by the store's clock.
     pub seen_ms: i64,
+    /// How long ago that was when the store was read, in milliseconds.
+    pub unseen_ms: i64,
     /// It gives its tasks away and takes no new ones.
     pub draining: bool,
+    /// What it has measured; `None` until then, and of older versions.
+    pub busy: Option<WorkerBusy>,
 }
 
 /// One version of a connector's config.

@@ -31,7 +31,7 @@ use connector_api::{Config, Result};
 
 pub use change::{
     HistoryLimits, StoreChange, StoreMember, StoreNews, StoreOptions, StoreSnapshot,
-    StoredConnector, StoredStatus, StoredTask, StoredVersion, StoredWorker,
+    StoredConnector, StoredStatus, StoredTask, StoredVersion, StoredWorker, WorkerBusy,
 };
 pub use failure::{StoreFailure, StoreTrouble};
 pub use files::KEY_FILE;

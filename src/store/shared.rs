@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::access::Basis;
-use super::change::{StoreChange, StoreMember, StoreNews, StoreSnapshot, StoredWorker};
+use super::change::{StoreChange, StoreMember, StoreNews, StoreSnapshot, StoredWorker, WorkerBusy};
 use super::failure::{StoreFailure, StoreTrouble};
 use super::statement::{
     self, CellType, SqlCell, SqlQuery, SqlStatement, WriteStyle, number, statement, text,
@@ -30,7 +30,8 @@ const GROUP: SqlQuery = SqlQuery {
 };
 
 const WORKERS: SqlQuery = SqlQuery {
-    sql: "SELECT id, url, version, started_ms, seen_ms, draining FROM workers ORDER BY id",
+    sql: "SELECT id, url, version, started_ms, seen_ms, NOW_MS - seen_ms, draining, busy FROM workers \
+          ORDER BY id",
     columns: &[
         CellType::Text,
         CellType::Text,
@@ -38,6 +39,8 @@ const WORKERS: SqlQuery = SqlQuery {
         CellType::Int,
         CellType::Int,
         CellType::Int,
+        CellType::Int,
+        CellType::Text,
     ],
 };
 
@@ -63,7 +66,6 @@ impl Store {
         let Some(member) = &self.0.member else {
             return Ok(());
         };
-        let now = now_ms();
         let mut statements = vec![
             statement(
                 "INSERT INTO worker_group (number, group_id, slots) SELECT 1, ?, ? \
@@ -73,14 +75,12 @@ impl Store {
             statement("DELETE FROM workers WHERE id = ?", vec![text(&member.id)]),
             statement(
                 "INSERT INTO workers (id, instance, url, version, started_ms, seen_ms) \
-                 VALUES (?, ?, ?, ?, ?, ?)",
+                 VALUES (?, ?, ?, ?, NOW_MS, NOW_MS)",
                 vec![
                     text(&member.id),
                     text(&member.instance),
                     text(&member.url),
                     text(env!("CARGO_PKG_VERSION")),
-                    SqlCell::Int(now),
-                    SqlCell::Int(now),
                 ],
             ),
         ];
@@ -124,8 +124,8 @@ impl Store {
 
     /// Refuses a store that other workers share. Errors: `InUse`.
     pub(super) async fn is_not_shared(&self) -> Result<(), StoreFailure> {
-        let seen = |worker: &StoredWorker| now_ms().saturating_sub(worker.seen_ms) < UNSEEN_MS;
-        match self.workers().await?.iter().find(|worker| seen(worker)) {
+        let seen = |worker: &&StoredWorker| worker.unseen_ms < UNSEEN_MS;
+        match self.workers().await?.iter().find(seen) {
             None => Ok(()),
             Some(worker) => {
                 let cause = format!("the worker {} shares it with others", worker.id);
@@ -141,16 +141,16 @@ impl Store {
         Ok(workers(self.rows(&WORKERS, &[]).await?))
     }
 
-    /// Notes that this worker is alive. Returns false if another process has registered under the
-    /// same id since. Errors: the store cannot be written.
-    pub async fn beat(&self, now_ms: i64) -> Result<bool, StoreFailure> {
+    /// Notes that this worker is alive, and how busy its tasks are. Returns false if another process
+    /// has registered under the same id since. Errors: the store cannot be written.
+    pub async fn beat(&self, busy: &WorkerBusy) -> Result<bool, StoreFailure> {
         let Some(member) = &self.0.member else {
             return Ok(true);
         };
         let beat = statement(
-            "UPDATE workers SET seen_ms = ? WHERE id = ? AND instance = ?",
+            "UPDATE workers SET seen_ms = NOW_MS, busy = ? WHERE id = ? AND instance = ?",
             vec![
-                SqlCell::Int(now_ms),
+                SqlCell::Text(serde_json::to_string(busy).ok()),
                 text(&member.id),
                 text(&member.instance),
             ],
@@ -160,14 +160,14 @@ impl Store {
 
     /// Forgets workers that own nothing and have not written for an hour: they have ended without
     /// unregistering. Errors: the store cannot be written.
-    pub async fn forget_workers(&self, now_ms: i64) -> Result<(), StoreFailure> {
+    pub async fn forget_workers(&self) -> Result<(), StoreFailure> {
         if self.0.member.is_none() {
             return Ok(());
         }
         let forget = statement(
-            "DELETE FROM workers WHERE seen_ms < ? \
+            "DELETE FROM workers WHERE seen_ms < NOW_MS - ? \
              AND NOT EXISTS (SELECT 1 FROM slots WHERE slots.instance = workers.instance)",
-            vec![SqlCell::Int(now_ms.saturating_sub(FORGOTTEN_MS))],
+            vec![SqlCell::Int(FORGOTTEN_MS)],
         );
         self.0.access.execute_alone(&forget).await.map(drop)
     }
@@ -346,14 +346,21 @@ fn workers(rows: Vec<Vec<SqlCell>>) -> Vec<StoredWorker> {
             SqlCell::Text(Some(version)),
             SqlCell::Int(started_ms),
             SqlCell::Int(seen_ms),
+            SqlCell::Int(unseen_ms),
             SqlCell::Int(draining),
+            SqlCell::Text(busy),
         ] => Some(StoredWorker {
             id: id.clone(),
             url: url.clone(),
             version: version.clone(),
             started_ms: *started_ms,
             seen_ms: *seen_ms,
+            unseen_ms: *unseen_ms,
             draining: *draining != 0,
+            // Another version may measure something else.
+            busy: busy
+                .as_ref()
+                .and_then(|busy| serde_json::from_str(busy).ok()),
         }),
         _ => None,
     };
@@ -368,11 +375,4 @@ fn slot_owners(rows: Vec<Vec<SqlCell>>) -> BTreeMap<u16, Arc<str>> {
         _ => None,
     };
     rows.into_iter().filter_map(owner).collect()
-}
-
-fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -40,6 +40,10 @@ pub(super) struct SqlQuery {
     pub(super) columns: &'static [CellType],
 }
 
+/// In a statement: the time by the clock of the database, in milliseconds since 1970-01-01 UTC. What
+/// several workers compare has to come from one clock.
+pub(super) const NOW_MS: &str = "NOW_MS";
+
 pub(super) const LOAD_CONNECTORS: SqlQuery = SqlQuery {
     sql: "SELECT name, config, target, slot, created_ms, revision, planned, restarts FROM connectors \
           ORDER BY name",

@@ -230,6 +230,16 @@ impl Worker {
         }
     }
 
+    /// Returns the milliseconds in which each of the two threads of every running task was busy since
+    /// it was started.
+    pub(crate) fn busy_times(&self) -> Vec<(TaskId, [u64; 2])> {
+        let tasks = self.tasks();
+        let running = tasks.iter().filter(|(_, task)| !task.has_ended());
+        running
+            .map(|(id, task)| (id.clone(), task.busy()))
+            .collect()
+    }
+
     /// Makes every task report each topic again with the next record of that topic.
     pub fn forget_topics(&self) {
         self.shared.topic_reset.reset();

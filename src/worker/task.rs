@@ -193,6 +193,11 @@ impl TaskHandle {
         waits
     }
 
+    /// Returns the milliseconds in which each of its threads was busy.
+    pub(super) fn busy(&self) -> [u64; 2] {
+        self.watch.busy()
+    }
+
     pub(super) fn has_ended(&self) -> bool {
         self.join.is_finished()
     }

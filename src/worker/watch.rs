@@ -86,6 +86,11 @@ impl TaskWatch {
         self.opened.load(Ordering::Relaxed)
     }
 
+    /// Returns the milliseconds in which each thread was busy.
+    pub(super) fn busy(&self) -> [u64; 2] {
+        [self.front.spent().busy(), self.back.spent().busy()]
+    }
+
     fn places(&self) -> [ObservedWait; 2] {
         [self.front.read(), self.back.read()]
     }

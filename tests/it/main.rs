@@ -110,6 +110,7 @@ mod unused;
 mod watchdog;
 mod worker;
 mod workers;
+mod workers_balance;
 mod workers_cut;
 mod workers_scale;
 mod workers_store;

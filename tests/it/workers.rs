@@ -180,7 +180,7 @@ async fn a_second_worker_takes_half_and_the_other_half_never_stops(mut group: Gr
 }
 
 /// How often a worker's log says that a task runs.
-fn starts(log: &str, connector: &str, task: usize) -> usize {
+pub(crate) fn starts(log: &str, connector: &str, task: usize) -> usize {
     let of_task = |line: &&str| {
         line.contains("\"task is RUNNING\"")
             && line.contains(&format!("\"connector\":\"{connector}\""))
@@ -453,7 +453,7 @@ async fn what_a_stopped_worker_ran_goes_on_elsewhere_without_a_row_lost_or_doubl
     moves_rows_when_its_worker_ends("stopped", stop_worker).await;
 }
 
-fn stop_worker(worker: &Rowferry) {
+pub(crate) fn stop_worker(worker: &Rowferry) {
     let code = worker.stop(Duration::from_secs(30));
     assert_eq!(code, Some(0), "{}", worker.log());
 }
@@ -468,7 +468,7 @@ pub(crate) async fn seen_by(worker: &Rowferry) -> Vec<(String, String, u64)> {
     body["workers"].as_array().unwrap().iter().map(of).collect()
 }
 
-fn run_rowferry(asked: &Rowferry, args: &[&str]) -> Printed {
+pub(crate) fn run_rowferry(asked: &Rowferry, args: &[&str]) -> Printed {
     on(asked.rest().base(), args)
 }
 

@@ -7,6 +7,7 @@ use connector_api::Config;
 use rowferry::model::{RunState, RunStatus, TargetState};
 use rowferry::store::{
     Store, StoreChange, StoreMember, StoreNews, StoreOptions, StoreSnapshot, StoreTrouble,
+    WorkerBusy,
 };
 use testkit::{MariaDb, Postgres, unique};
 
@@ -207,6 +208,29 @@ async fn only_the_owner_of_a_slot_writes_statuses_of_what_lies_in_it() {
             StoreNews::Statuses(all) if all.len() == 3
         ));
         assert!(matches!(a.news(false).await.unwrap(), StoreNews::Nothing));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_are_seen_by_the_clock_of_the_store_and_publish_how_busy_they_are() {
+    for url in urls().await {
+        let a = Store::open(&options(&url, "a:1", "g")).await.unwrap();
+        let b = Store::open(&options(&url, "b:1", "g")).await.unwrap();
+        let busy = WorkerBusy {
+            processors: 4.0,
+            tasks: vec![("c".to_owned(), 0, 0.5), ("c".to_owned(), 1, 0.75)],
+        };
+        assert!(a.beat(&busy).await.unwrap());
+        // Nobody is forgotten who was seen within the last hour of the store's clock.
+        b.forget_workers().await.unwrap();
+        let all = b.workers().await.unwrap();
+        let ids: Vec<&str> = all.iter().map(|worker| &*worker.id).collect();
+        assert_eq!(ids, ["a:1", "b:1"]);
+        assert_eq!((&all[0].busy, &all[1].busy), (&Some(busy), &None));
+        for worker in &all {
+            assert!((0..60_000).contains(&worker.unseen_ms), "{worker:?}");
+            assert!(worker.seen_ms >= worker.started_ms, "{worker:?}");
+        }
     }
 }
 

@@ -8,6 +8,8 @@
 //! its connector.
 
 mod balance;
+mod held;
+mod loads;
 #[cfg(test)]
 mod missed_tests;
 mod plan;
@@ -32,12 +34,13 @@ use super::{Direction, RunState, RunStatus, TargetState};
 use crate::store::{StoreChange, StoredConnector};
 use crate::worker::{TaskId, exception_class};
 
+pub(crate) use loads::{BalanceClock, Loads, MoveReason};
 #[cfg(test)]
 pub(crate) use plan::within_max;
 pub(crate) use shared::{SharedEvent, restarted, restarted_if_failed};
 pub(crate) use verbs::{admit, restarts_connector};
 pub(crate) use view::{view, views};
-pub(crate) use workers::{WorkerShare, is_drained, next_drain, next_move, shares};
+pub(crate) use workers::{WorkerShare, is_drained, next_move, shares};
 
 /// Milliseconds on the loop's monotonic clock.
 pub(crate) type Millis = u64;
@@ -66,6 +69,11 @@ pub(crate) struct HerderState {
     slots: BTreeMap<u16, Arc<str>>,
     /// The workers that have registered, and whether each is drained.
     workers: BTreeMap<Arc<str>, bool>,
+    /// How busy tasks are.
+    loads: Loads,
+    balance: BalanceClock,
+    /// How long tasks of a lost worker wait for its return.
+    return_within: Millis,
     connectors: BTreeMap<Arc<str>, ConnectorEntry>,
     /// Tasks that the worker runs, was asked to start, or is still ending.
     runs: BTreeMap<TaskId, Run>,
@@ -129,6 +137,10 @@ struct Task {
     slot: u16,
     /// Number of restarts that were asked for, if there are several workers.
     restarts: u64,
+    /// It waits for the worker that ran it, which was lost.
+    held: Option<held::Held>,
+    /// The worker that ran it before the present one.
+    former: Option<Arc<str>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -244,6 +256,9 @@ impl HerderState {
             scope: shared::Scope::Everything,
             slots: BTreeMap::new(),
             workers: BTreeMap::new(),
+            loads: Loads::default(),
+            balance: BalanceClock::default(),
+            return_within: 0,
             connectors: BTreeMap::new(),
             runs: BTreeMap::new(),
             changing_offsets: BTreeSet::new(),
@@ -267,9 +282,13 @@ impl HerderState {
         };
         let given_up = self.restarts.iter().map(restarts::PendingRestart::until);
         let due = |c: &ConnectorEntry| c.due.filter(|_| self.scope.has(c.slot));
+        let held = |c: &ConnectorEntry| {
+            let held = c.tasks.iter().filter_map(|task| task.held.as_ref());
+            held.map(|held| held.until).min()
+        };
         self.connectors
             .values()
-            .flat_map(|c| [due(c), retries(c), c.waits_until])
+            .flat_map(|c| [due(c), retries(c), held(c), c.waits_until])
             .flatten()
             .chain(given_up)
             .min()

@@ -8,7 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::restarts::PendingRestart;
-use super::{Action, ConnectorEntry, HerderState, Millis, Task, Ticket, set_status, tasks, verbs};
+use super::{
+    Action, BalanceClock, ConnectorEntry, HerderState, Millis, Task, Ticket, held, set_status,
+    tasks, verbs,
+};
 use crate::herder::{Direction, RunState, RunStatus, TargetState};
 use crate::store::{StoreChange, StoredConnector, StoredStatus, StoredTask};
 use crate::worker::TaskId;
@@ -47,6 +50,11 @@ impl HerderState {
             own: BTreeSet::new(),
             count,
         };
+    }
+
+    /// Sets when tasks move for balance, and how long those of a lost worker wait for its return.
+    pub(crate) fn balance(&mut self, clock: BalanceClock, return_within: Millis) {
+        (self.balance, self.return_within) = (clock, return_within);
     }
 
     /// True if a task that lies in one of these slots still runs here.
@@ -144,6 +152,8 @@ pub(super) fn step(
             workers,
         } => {
             (state.slots, state.workers) = (slots, workers);
+            let open = state.open_slots();
+            state.balance.note_slots(open, now);
             revised(state, connectors, now, out);
         }
         SharedEvent::StatusesRead(statuses) => statuses_read(state, statuses, now, out),
@@ -243,6 +253,7 @@ fn take_in(
         take_tasks(state, &name, std::mem::take(&mut stored.tasks));
     }
     take_statuses(state, &name, stored.status, statuses);
+    held::hold(state, &name, now, out);
     note_waiting(state, &name, now);
     tasks::reconcile(state, &name, out);
 }
@@ -307,6 +318,9 @@ fn take_tasks(state: &mut HerderState, name: &Arc<str>, stored: Vec<StoredTask>)
                 if !scope.has(slot) {
                     task.retry_at = None;
                 }
+                if restarted || !scope.has(slot) {
+                    task.held = None;
+                }
                 task
             }
             before => {
@@ -358,7 +372,7 @@ fn take_status(state: &mut HerderState, name: &Arc<str>, task: Option<u32>, mut 
             };
             let foreign = task.status.worker_id != *me || status.worker_id != *me;
             if !scope.has(task.slot) || (foreign && !runs_here) {
-                task.status = status;
+                task.take_status(status);
             }
         }
         _ => {}
@@ -381,6 +395,7 @@ fn statuses_read(
         names.insert(name);
     }
     for name in names {
+        held::hold(state, &name, now, out);
         note_waiting(state, &name, now);
         tasks::reconcile(state, &name, out);
     }
@@ -442,11 +457,12 @@ pub(super) fn is_waiting(connector: &ConnectorEntry) -> bool {
 
 /// Lets the tasks start that have waited long enough.
 pub(super) fn release_overdue(state: &mut HerderState, now: Millis, out: &mut Vec<Action>) {
-    let overdue = |c: &ConnectorEntry| c.waits_until.is_some_and(|until| until <= now);
+    let waits = |c: &ConnectorEntry| c.waits_until.is_some_and(|until| until <= now);
+    let is_over = |task: &Task| task.held.as_ref().is_some_and(|held| held.until <= now);
     let names: Vec<Arc<str>> = state
         .connectors
         .iter()
-        .filter(|(_, connector)| overdue(connector))
+        .filter(|(_, connector)| waits(connector) || connector.tasks.iter().any(is_over))
         .map(|(name, _)| Arc::clone(name))
         .collect();
     let me = Arc::clone(&state.worker_id);
@@ -454,12 +470,17 @@ pub(super) fn release_overdue(state: &mut HerderState, now: Millis, out: &mut Ve
         let Some(connector) = state.connectors.get_mut(&name) else {
             continue;
         };
-        connector.waits_until = None;
-        connector.ending.clear();
-        for task in &mut connector.tasks {
-            if state.scope.has(task.slot) && task.status.worker_id != me {
-                task.status.worker_id = Arc::clone(&me);
-                task.status.state = RunState::Unassigned;
+        for task in connector.tasks.iter_mut().filter(|task| is_over(task)) {
+            task.held = None;
+        }
+        if waits(connector) {
+            connector.waits_until = None;
+            connector.ending.clear();
+            for task in &mut connector.tasks {
+                if state.scope.has(task.slot) && task.status.worker_id != me {
+                    task.status.worker_id = Arc::clone(&me);
+                    task.status.state = RunState::Unassigned;
+                }
             }
         }
         tasks::reconcile(state, &name, out);
@@ -496,6 +517,7 @@ fn gained(state: &mut HerderState, slots: &BTreeSet<u16>, now: Millis, out: &mut
     }
     state.last_number = next;
     for name in touched {
+        held::hold(state, &name, now, out);
         note_waiting(state, &name, now);
         let own_status = state.connectors.get(&name).is_some_and(|connector| {
             new.contains(&(connector.slot % count)) && connector.target == TargetState::Started
@@ -525,6 +547,7 @@ fn left(state: &mut HerderState, slots: &BTreeSet<u16>, out: &mut Vec<Action>) {
             if slots.contains(&(task.slot % count)) {
                 task.retry_at = None;
                 task.down = false;
+                task.held = None;
             }
         }
         touched.push(Arc::clone(name));

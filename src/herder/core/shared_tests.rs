@@ -7,11 +7,15 @@ use std::sync::Arc;
 use connector_api::{Config, TaskPlan};
 
 use super::*;
-use crate::store::StoredStatus;
+use crate::settings::BalanceMode;
+use crate::store::{StoredStatus, StoredWorker, WorkerBusy};
 
 const SLOTS: u16 = 8;
 const STEPS: usize = 100_000;
 const STORE_POLL_MS: Millis = 500;
+/// Quarters of a second until everything has to be at rest: drained tasks move one a second, others
+/// once the slots have stayed where they are for ten.
+const SETTLED_IN: usize = 360;
 /// How long a worker may take to read the store and to end a task.
 const DOUBLED_WITHIN_MS: Millis = 15_000;
 
@@ -26,11 +30,46 @@ struct FakeStore {
     /// Tasks of deleted connectors that may still run.
     orphans: BTreeMap<(Arc<str>, u32), RunStatus>,
     slots: BTreeMap<u16, Arc<str>>,
+    /// The workers that have registered, and whether each is drained.
+    workers: BTreeMap<Arc<str>, bool>,
     changes: u64,
     statuses: u64,
 }
 
+/// How busy a task is: the same on each worker.
+fn work(name: &str, task: u32) -> f64 {
+    let turn = usize::from(*name.as_bytes().last().unwrap()) + at(task);
+    [0.8, 0.1, 0.0, 0.3][turn % 4]
+}
+
 impl FakeStore {
+    /// The workers as they have registered, with what they have measured.
+    fn registered(&self) -> Vec<StoredWorker> {
+        let tasks = |worker: &Arc<str>| {
+            let all = self.connectors.values().flat_map(|connector| {
+                let tasks = (0..).zip(&connector.tasks);
+                tasks.map(|(number, task)| (&connector.name, number, task.slot))
+            });
+            let own = all.filter(|(.., slot)| self.owner(*slot) == Some(&**worker));
+            own.map(|(name, task, _)| (name.to_string(), task, work(name, task)))
+                .collect()
+        };
+        let worker = |(id, draining): (&Arc<str>, &bool)| StoredWorker {
+            id: id.to_string(),
+            url: String::new(),
+            version: String::new(),
+            started_ms: 0,
+            seen_ms: 0,
+            unseen_ms: 0,
+            draining: *draining,
+            busy: Some(WorkerBusy {
+                processors: 1.0,
+                tasks: tasks(id),
+            }),
+        };
+        self.workers.iter().map(worker).collect()
+    }
+
     fn owner(&self, slot: u16) -> Option<&str> {
         self.slots.get(&(slot % SLOTS)).map(|owner| &**owner)
     }
@@ -76,6 +115,26 @@ impl FakeStore {
             StoreChange::Release {
                 task, worker_id, ..
             } => self.release(name, *task, worker_id),
+            StoreChange::MoveTask { task, from, to, .. } => {
+                let Some(connector) = self.connectors.get_mut(name) else {
+                    return;
+                };
+                let slot = match task {
+                    None => Some(&mut connector.slot),
+                    Some(task) => connector
+                        .tasks
+                        .get_mut(at(*task))
+                        .map(|task| &mut task.slot),
+                };
+                if let Some(slot) = slot.filter(|slot| **slot == *from) {
+                    *slot = *to;
+                }
+                self.changes += 1;
+            }
+            StoreChange::Drain { draining, .. } => {
+                *self.workers.get_mut(name).unwrap() = *draining;
+                self.changes += 1;
+            }
             _ => {}
         }
     }
@@ -142,6 +201,8 @@ struct FakeWorker {
     given: BTreeSet<u16>,
     /// Slots that it still has to give up.
     leaving: BTreeSet<u16>,
+    /// It was drained, and has left the group.
+    away: bool,
     frozen: bool,
     /// It was frozen, and still ends what it ran.
     wakes: bool,
@@ -150,10 +211,10 @@ struct FakeWorker {
 }
 
 impl FakeWorker {
-    fn new(number: usize, start: usize) -> Self {
-        let id: Arc<str> = format!("w{number}:{start}").into();
+    fn new(id: Arc<str>, (mode, return_within): (BalanceMode, Millis)) -> Self {
         let mut state = HerderState::new(Arc::clone(&id), true, 100);
         state.share(SLOTS);
+        state.balance(BalanceClock::new(mode, 1000), return_within);
         Self {
             id,
             state,
@@ -163,6 +224,7 @@ impl FakeWorker {
             writes: Vec::new(),
             given: BTreeSet::new(),
             leaving: BTreeSet::new(),
+            away: false,
             frozen: false,
             wakes: false,
             seen: (None, None),
@@ -202,6 +264,8 @@ struct Cluster {
     random: testkit::Random,
     created: u64,
     starts: usize,
+    settings: (BalanceMode, Millis),
+    moves: usize,
     /// Tasks that two workers run, and since when.
     doubled: BTreeMap<TaskId, Millis>,
 }
@@ -294,7 +358,7 @@ impl Cluster {
     /// Lets the group give the slots of workers that are gone to others, and share them out.
     fn rebalance(&mut self) {
         let live: Vec<usize> = (0..self.workers.len())
-            .filter(|at| !self.workers[*at].frozen)
+            .filter(|at| !self.workers[*at].frozen && !self.workers[*at].away)
             .collect();
         if live.is_empty() {
             return;
@@ -358,8 +422,9 @@ impl Cluster {
             let event = HerderEvent::Shared(SharedEvent::Revised {
                 connectors: connectors.collect(),
                 slots: self.store.slots.clone(),
-                workers: BTreeMap::new(),
+                workers: self.store.workers.clone(),
             });
+            worker.state.measured(Loads::of(&self.store.registered()));
             worker.step(event, now);
         } else if worker.seen.1 != held.1 {
             let mut all = Vec::new();
@@ -380,6 +445,8 @@ impl Cluster {
             worker.step(HerderEvent::Shared(SharedEvent::StatusesRead(all)), now);
         }
         worker.seen = held;
+        let draining = worker.state.is_draining(&worker.id);
+        worker.away = draining && (worker.away || is_drained(&worker.state));
     }
 
     /// What a worker does between two events, in the order in which its loop does it.
@@ -423,6 +490,10 @@ impl Cluster {
         for write in writes {
             self.store.write(&id, &write);
         }
+        if let Some((change, _)) = next_move(&mut self.workers[at].state, now) {
+            self.store.write(&id, &change);
+            self.moves += 1;
+        }
         if plans || self.workers[at].next_news <= now {
             self.news(at, plans);
         }
@@ -436,7 +507,43 @@ impl Cluster {
     /// A worker is killed, and another one starts in its place.
     fn kill(&mut self, at: usize) {
         self.starts += 1;
-        self.workers[at] = FakeWorker::new(at, self.starts);
+        // It comes back, or another one takes its place.
+        let id = if self.below(2) == 0 {
+            Arc::clone(&self.workers[at].id)
+        } else {
+            format!("w{at}:{}", self.starts).into()
+        };
+        let former = std::mem::replace(&mut self.workers[at], FakeWorker::new(id, self.settings));
+        // Those that ended before are forgotten.
+        let live: BTreeSet<&Arc<str>> = self.workers.iter().map(|worker| &worker.id).collect();
+        let owners: BTreeSet<&Arc<str>> = self.store.slots.values().collect();
+        let forgets_it = self.random.below(4) == 0;
+        self.store.workers.retain(|id, _| {
+            let is_last = *id == former.id && !forgets_it;
+            live.contains(id) || owners.contains(id) || is_last
+        });
+        self.register(at);
+    }
+
+    fn register(&mut self, at: usize) {
+        let id = Arc::clone(&self.workers[at].id);
+        self.store.workers.insert(id, false);
+        self.store.changes += 1;
+    }
+
+    /// A caller drains a worker, or ends that.
+    fn drain(&mut self, at: usize) {
+        let of = self.below(self.workers.len());
+        if self.workers[at].frozen {
+            return;
+        }
+        self.news(at, true);
+        let id = Arc::clone(&self.workers[of].id);
+        let draining = self.below(2) == 0;
+        let admitted = super::workers::admit_drain(&self.workers[at].state, &id, draining);
+        for write in admitted.unwrap_or_default() {
+            self.store.write("a caller", &write);
+        }
     }
 
     fn wake(&mut self, at: usize) {
@@ -483,14 +590,22 @@ impl Cluster {
                 connector.target = TargetState::Started;
             }
         }
+        // Somebody has to take over what the others give away.
+        let first = Arc::clone(&self.workers[0].id);
+        self.store.workers.insert(first, false);
         self.store.changes += 1;
-        for _ in 0..120 {
+        let mut last = 0;
+        for round in 0..SETTLED_IN {
             self.now += 250;
             self.rebalance();
             for at in 0..self.workers.len() {
                 self.work(at);
             }
+            if round + 40 == SETTLED_IN {
+                last = self.moves;
+            }
         }
+        assert_eq!(self.moves, last, "tasks still move");
     }
 
     /// Every task runs once, on the worker that owns it, and every worker shows that.
@@ -515,6 +630,10 @@ impl Cluster {
             }
         }
         assert_eq!(runs, expected, "what runs, and what should");
+        for (id, worker) in &expected {
+            let draining = self.store.workers.get(worker);
+            assert_eq!(draining, Some(&false), "{id:?} on {worker}");
+        }
         for worker in &self.workers {
             for (id, owner) in &expected {
                 let connector = &worker.state.connectors[&id.connector];
@@ -532,15 +651,31 @@ impl Cluster {
 
 #[test]
 fn several_workers_run_every_task_once_whatever_happens_to_them() {
+    let random = testkit::Random::new();
     let mut cluster = Cluster {
         store: FakeStore::default(),
-        workers: (0..4).map(|at| FakeWorker::new(at, 0)).collect(),
+        workers: Vec::new(),
         now: 0,
-        random: testkit::Random::new(),
+        random,
         created: 0,
         starts: 0,
+        settings: (BalanceMode::Work, 0),
+        moves: 0,
         doubled: BTreeMap::new(),
     };
+    let mode = cluster.below(4) != 0;
+    cluster.settings.0 = if mode {
+        BalanceMode::Work
+    } else {
+        BalanceMode::Count
+    };
+    cluster.settings.1 = [0, 5_000][cluster.below(2)];
+    println!("settings: {:?}", cluster.settings);
+    for at in 0..4 {
+        let worker = FakeWorker::new(format!("w{at}:0").into(), cluster.settings);
+        cluster.workers.push(worker);
+        cluster.register(at);
+    }
     for step in 0..STEPS {
         cluster.now += cluster.random.below(200);
         let at = cluster.below(cluster.workers.len());
@@ -550,10 +685,11 @@ fn several_workers_run_every_task_once_whatever_happens_to_them() {
             5 => cluster.workers[at].frozen = true,
             6 => cluster.wake(at),
             7..=12 => cluster.rebalance(),
+            13 => cluster.drain(at),
             _ => cluster.work(at),
         }
         cluster.check();
-        if step % 500 == 499 {
+        if step % 1000 == 999 {
             cluster.settle();
             cluster.check_at_rest();
         }

@@ -27,7 +27,17 @@ impl Task {
             up_since: None,
             slot: 0,
             restarts: 0,
+            held: None,
+            former: None,
         }
+    }
+
+    /// Replaces the status.
+    pub(super) fn take_status(&mut self, status: RunStatus) {
+        if self.status.worker_id != status.worker_id {
+            self.former = Some(Arc::clone(&self.status.worker_id));
+        }
+        self.status = status;
     }
 
     /// Turns the task into a new incarnation that should run.
@@ -46,7 +56,8 @@ impl ConnectorEntry {
             return None;
         }
         let task = self.tasks.get(usize::try_from(number).ok()?)?;
-        (!task.down && scope.has(task.slot)).then_some(task)
+        let may_run = !task.down && task.held.is_none() && scope.has(task.slot);
+        may_run.then_some(task)
     }
 }
 
@@ -289,7 +300,7 @@ pub(super) fn topic(state: &mut HerderState, id: &TaskId, topic: Arc<str>, out: 
 /// Sets a task's status and stores it if it changed.
 pub(super) fn show(task: &mut Task, id: &TaskId, status: RunStatus, out: &mut Vec<Action>) {
     if task.status != status {
-        task.status = status.clone();
+        task.take_status(status.clone());
         out.push(Action::Write(StoreChange::SetStatus {
             name: Arc::clone(&id.connector),
             task: Some(id.task),

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::HerderState;
-use super::balance::{self, Movable};
+use super::balance::{Movable, Placed, Placement};
+use super::loads::{Loads, MoveReason};
 use super::shared::Scope;
+use super::{HerderState, Millis, held};
 use crate::herder::HerderRefusal;
 use crate::store::StoreChange;
 
@@ -107,15 +108,68 @@ impl HerderState {
         }
     }
 
-    /// Returns the slot for one more connector or task: the least used one of the worker that has
-    /// the fewest tasks.
+    /// Returns the slot for one more connector or task: the least used one of the worker that is
+    /// least busy, or has the fewest tasks. `further` are slots that others get with it.
     pub(super) fn free_slot(&self, further: &[u16]) -> u16 {
-        let used = self
-            .connectors
-            .values()
-            .flat_map(|c| c.tasks.iter().map(|task| task.slot))
-            .chain(further.iter().copied());
-        balance::free_slot(&self.open_slots(), used)
+        let open = self.open_slots();
+        let mut tasks = self.placed_tasks();
+        let work = self.assumed_work();
+        tasks.extend(further.iter().map(|slot| Placed {
+            part: (Arc::from(""), None),
+            slot: self.scope.within(*slot),
+            work,
+            former: None,
+        }));
+        self.placement(&open, &tasks).free_slot()
+    }
+
+    pub(super) fn placement<'a>(
+        &self,
+        open: &'a BTreeMap<u16, Arc<str>>,
+        tasks: &[Placed],
+    ) -> Placement<'a> {
+        let placed = tasks.iter().map(|task| (task.slot, task.work));
+        Placement::new(open, placed, |worker| self.loads.power(worker))
+    }
+
+    /// Returns the parts of all connectors with their slots: tasks, and the connectors themselves.
+    pub(super) fn parts(&self) -> impl Iterator<Item = (Movable, u16)> {
+        self.connectors.iter().flat_map(|(name, connector)| {
+            let tasks = (0..).zip(&connector.tasks);
+            let tasks = tasks.map(|(number, task)| (Some(number), task.slot));
+            let all = tasks.chain([(None, connector.slot)]);
+            all.map(|(part, slot)| ((Arc::clone(name), part), self.scope.within(slot)))
+        })
+    }
+
+    /// Takes over what workers have measured, and decides moves by it from now on.
+    pub(crate) fn measured(&mut self, loads: Loads) {
+        self.loads = loads;
+    }
+
+    /// Returns how busy a task is, as last measured.
+    pub(crate) fn work_of(&self, connector: &str, task: u32) -> Option<f64> {
+        self.loads.task(connector, task)
+    }
+
+    /// Returns the slot of a part as the store holds it.
+    fn stored_slot(&self, (name, task): &Movable) -> Option<u16> {
+        let connector = self.connectors.get(name)?;
+        let Some(task) = task else {
+            return Some(connector.slot);
+        };
+        let task = connector.tasks.get(usize::try_from(*task).ok()?);
+        task.map(|task| task.slot)
+    }
+
+    /// Returns the worker that owns a slot.
+    pub(crate) fn owner(&self, slot: u16) -> Option<&Arc<str>> {
+        self.slots.get(&self.scope.within(slot))
+    }
+
+    /// True if this worker decides which tasks move.
+    pub(crate) fn balances(&self) -> bool {
+        self.scope.is_shared() && self.scope.has(0)
     }
 }
 
@@ -129,53 +183,24 @@ impl Scope {
     }
 }
 
-/// Returns the parts of all connectors with their slots: tasks, and the connectors themselves.
-fn placed(state: &HerderState) -> Vec<(Movable, u16)> {
-    let mut placed = Vec::new();
-    for (name, connector) in &state.connectors {
-        placed.push(((Arc::clone(name), None), connector.slot));
-        let tasks = (0..).zip(&connector.tasks);
-        placed.extend(tasks.map(|(number, task)| ((Arc::clone(name), Some(number)), task.slot)));
-    }
-    for (_, slot) in &mut placed {
-        *slot = state.scope.within(*slot);
-    }
-    placed
-}
-
-/// Returns a move of one part away from a worker that is drained. The owner of the first slot
-/// decides, so that one worker does.
-pub(crate) fn next_drain(state: &HerderState) -> Option<StoreChange> {
-    if !decides(state) || !state.workers.values().any(|draining| *draining) {
+/// Returns the next move of a part to another worker, and why. Moves are chosen by the owner of the
+/// first slot, so that one worker does, except those back to a worker that was lost and has returned.
+pub(crate) fn next_move(state: &mut HerderState, now: Millis) -> Option<(StoreChange, MoveReason)> {
+    if !state.scope.is_shared() || state.closing {
         return None;
     }
-    let open = state.open_slots();
-    let moved = balance::next_drain(&state.slots, &open, placed(state))?;
-    Some(part_moves(moved))
-}
-
-/// Returns a move of one task that makes the workers' numbers of tasks more equal. The owner of the
-/// first slot decides.
-pub(crate) fn next_move(state: &HerderState) -> Option<StoreChange> {
-    if !decides(state) {
-        return None;
-    }
-    let tasks = placed(state)
-        .into_iter()
-        .filter(|((_, task), _)| task.is_some());
-    let moved = balance::next_move(&state.open_slots(), tasks)?;
-    Some(part_moves(moved))
-}
-
-fn decides(state: &HerderState) -> bool {
-    state.scope.is_shared() && state.scope.has(0) && !state.closing
-}
-
-fn part_moves(((name, task), from, to): (Movable, u16, u16)) -> StoreChange {
-    StoreChange::MoveTask {
+    let ((part, to), reason) = match held::next_return(state) {
+        Some(back) => (back, MoveReason::Return),
+        None if state.balances() => state.choose_move(now)?,
+        None => return None,
+    };
+    let from = state.stored_slot(&part)?;
+    let (name, task) = part;
+    let change = StoreChange::MoveTask {
         name,
         task,
         from,
         to,
-    }
+    };
+    Some((change, reason))
 }

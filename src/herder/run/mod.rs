@@ -5,6 +5,7 @@
 //! [`FinishedJob`], and so are requests to the metadata store (`store_writer`). A caller is
 //! answered only after its change is durable.
 
+mod balance;
 mod commands;
 mod peers;
 mod pending;
@@ -24,7 +25,7 @@ use tracing::{debug, error, info, warn};
 
 use super::answer::send;
 use super::clock::sleep_until;
-use super::core::{self, Action, HerderEvent, Millis, Ticket};
+use super::core::{self, Action, BalanceClock, HerderEvent, Millis, Ticket};
 use super::kafka::{self, ClusterId};
 use super::status_log::log_status;
 use super::{Direction, HerderCommand, HerderRefusal, ReplySender, RunState, planning};
@@ -123,7 +124,10 @@ impl HerderLoop {
         );
         let group = parts.group.as_ref().map(|group| {
             state.share(group.slot_count);
-            GroupWork::new(group.poll, group.patience)
+            let millis = |time: Duration| Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX);
+            let clock = BalanceClock::new(group.balance, millis(group.balance_interval));
+            state.balance(clock, millis(group.return_within));
+            GroupWork::new(group)
         });
         let (known, cluster) = ClusterId::unknown();
         let mut jobs = JoinSet::new();

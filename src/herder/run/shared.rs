@@ -15,25 +15,22 @@ use tracing::{debug, error, info};
 
 use super::super::answer::send;
 use super::super::clock::wall_ms;
-use super::super::core::WorkerShare;
-use super::super::core::{self, HerderEvent, SharedEvent};
+use super::super::core::{self, HerderEvent, Loads, SharedEvent, WorkerShare};
 use super::super::{HerderCommand, HerderRefusal, HerderVerb, ReplySender, WorkerView};
+use super::balance::LoadMeter;
 use super::commands::WaitingCaller;
 use super::peers::Peers;
 use super::store_writer::{StoreJob, StoreOutcome, changes, refusal};
 use super::{FinishedJob, HerderLoop};
 use crate::kafka::slots::{SlotEvent, SlotGroup};
-use crate::store::{StoreChange, StoreFailure, StoreNews, StoreTrouble, StoredWorker};
+use crate::settings::BalanceMode;
+use crate::store::{StoreChange, StoreFailure, StoreNews, StoreTrouble, StoredWorker, WorkerBusy};
 
 /// How often the store is read while something is about to change, such as a restart that a caller
 /// waits for.
 const NEWS_SOON: Duration = Duration::from_millis(100);
-/// How often this worker shows the others that it is alive.
+/// How often this worker shows the others that it is alive, at least.
 const BEAT_EVERY: Duration = Duration::from_secs(5);
-/// How long slots must have stayed where they are before tasks move for balance.
-const SETTLED_AFTER: Duration = Duration::from_secs(10);
-/// The least time between two such moves.
-const MOVE_EVERY: Duration = Duration::from_secs(1);
 /// How often a change is tried again because other workers change the store all the time.
 const ATTEMPTS: u32 = 100;
 /// A worker that has got no slots for this long after its start gets requests all the same: there may
@@ -56,6 +53,12 @@ pub(crate) struct GroupParts {
     pub poll: Duration,
     /// How long this worker keeps its tasks while only others reach the store.
     pub patience: Duration,
+    /// `rowferry.balance`.
+    pub balance: BalanceMode,
+    /// `rowferry.balance.interval.ms`.
+    pub balance_interval: Duration,
+    /// `scheduled.rebalance.max.delay.ms`: how long tasks of a lost worker wait for its return.
+    pub return_within: Duration,
 }
 
 /// Slots that were revoked, and who waits until what lies in them has ended.
@@ -93,26 +96,26 @@ pub(super) struct GroupWork {
     /// The next reading must read everything.
     read_all: bool,
     next_news: Instant,
-    next_beat: Instant,
-    next_move: Instant,
-    /// When the next part may leave a worker that is drained.
-    next_drain: Instant,
+    pub(super) next_beat: Instant,
+    pub(super) beat_every: Duration,
+    pub(super) meter: LoadMeter,
     /// It has had slots since it was started.
     has_joined: bool,
     /// The workers that have registered, as last read.
-    workers: Vec<StoredWorker>,
+    pub(super) workers: Vec<StoredWorker>,
     /// This worker was drained, or does not reach the store, and has left the group.
     pub(super) is_away: bool,
     /// Another process has registered under this worker's id.
-    is_doubled: bool,
+    pub(super) is_doubled: bool,
 }
 
 impl GroupWork {
-    pub(super) fn new(poll: Duration, patience: Duration) -> Self {
+    pub(super) fn new(parts: &GroupParts) -> Self {
         let now = Instant::now();
+        let beat_every = BEAT_EVERY.min(parts.balance_interval);
         Self {
-            poll,
-            patience,
+            poll: parts.poll,
+            patience: parts.patience,
             failing_since: None,
             is_asking: false,
             peers: Peers::default(),
@@ -127,9 +130,9 @@ impl GroupWork {
             handovers: Vec::new(),
             read_all: true,
             next_news: now,
-            next_beat: now + BEAT_EVERY,
-            next_move: now + SETTLED_AFTER,
-            next_drain: now,
+            next_beat: now + beat_every,
+            beat_every,
+            meter: LoadMeter::new(parts.balance_interval),
             has_joined: false,
             workers: Vec::new(),
             is_away: false,
@@ -182,7 +185,6 @@ impl HerderLoop {
     fn next_shared_job(&mut self) -> Option<StoreJob> {
         let now = Instant::now();
         let due = self.store_writer.is_due(now);
-        let (next_move, next_drain) = (core::next_move(&self.state), core::next_drain(&self.state));
         let work = self.group.as_mut()?;
         if !work.inbox.is_empty() || (due && (work.read_all || !work.stored.is_empty())) {
             work.asking.extend(work.inbox.drain(..));
@@ -201,21 +203,12 @@ impl HerderLoop {
         if !pending.is_empty() {
             return Some(StoreJob::Save(pending.take_next()));
         }
-        if work.next_drain <= now
-            && let Some(change) = next_drain
-        {
-            work.next_drain = now + MOVE_EVERY;
-            return Some(StoreJob::Move(change));
-        }
-        if work.next_move <= now
-            && let Some(change) = next_move
-        {
-            work.next_move = now + MOVE_EVERY;
-            return Some(StoreJob::Move(change));
-        }
         if work.next_beat <= now {
-            work.next_beat = now + BEAT_EVERY;
-            return Some(StoreJob::Beat);
+            return Some(self.beat());
+        }
+        let at = self.now();
+        if let Some((change, reason)) = core::next_move(&mut self.state, at) {
+            return Some(StoreJob::Move(change, reason));
         }
         self.store_writer.is_trim_due(now).then_some(StoreJob::Trim)
     }
@@ -225,7 +218,7 @@ impl HerderLoop {
         let Some(work) = &mut self.group else { return };
         work.failing_since = None;
         let concerns_others = match &job {
-            StoreJob::SharedChange(..) | StoreJob::Move(_) | StoreJob::Claim(_) => true,
+            StoreJob::SharedChange(..) | StoreJob::Move(..) | StoreJob::Claim(_) => true,
             StoreJob::Save(saved) => saved.has_plans(),
             _ => false,
         };
@@ -249,20 +242,12 @@ impl HerderLoop {
                     work.next_news = Instant::now();
                 }
             }
-            (StoreJob::Move(change), _) => {
-                info!(
-                    connector = &**change.name(),
-                    "a task moves to another worker, which has fewer, or because this one is drained"
-                );
+            (StoreJob::Move(change, reason), _) => {
                 work.read_all = true;
+                self.note_move(&change, reason);
             }
-            (StoreJob::Beat, StoreOutcome::Alive(false)) if !work.is_doubled => {
-                work.is_doubled = true;
-                error!(
-                    worker_id = &*self.parts.worker_id,
-                    "another process has registered with the id of this worker: give each worker \
-                     its own rest.advertised.host.name and rest.advertised.port"
-                );
+            (StoreJob::Beat(..), StoreOutcome::Alive(is_registered, workers)) => {
+                self.beaten(is_registered, workers);
             }
             _ => {}
         }
@@ -365,6 +350,7 @@ impl HerderLoop {
             .iter()
             .map(|worker| (Arc::from(worker.id.as_str()), worker.draining))
             .collect();
+        self.state.measured(Loads::of(&snapshot.workers));
         if let Some(work) = &mut self.group {
             let me = &self.parts.worker_id;
             work.workers = snapshot.workers;
@@ -430,7 +416,9 @@ impl HerderLoop {
         let me = Arc::clone(&self.parts.worker_id);
         let view = move |worker: StoredWorker, shares: &BTreeMap<Arc<str>, WorkerShare>| {
             let share = shares.get(&*worker.id).copied().unwrap_or_default();
+            let load = worker.busy.as_ref().map(WorkerBusy::load);
             WorkerView {
+                load,
                 is_asked: *me == *worker.id,
                 worker,
                 share,
@@ -466,7 +454,9 @@ impl HerderLoop {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_ms: now.saturating_sub(up),
             seen_ms: now,
+            unseen_ms: 0,
             draining: false,
+            busy: None,
         }
     }
 
@@ -534,7 +524,6 @@ impl HerderLoop {
     /// Handles a change of this worker's slots.
     pub(super) fn slot_event(&mut self, event: SlotEvent) {
         let Some(work) = &mut self.group else { return };
-        work.next_move = Instant::now() + SETTLED_AFTER;
         match event {
             SlotEvent::Gained(slots) => {
                 work.own.extend(&slots);
@@ -613,7 +602,15 @@ impl HerderLoop {
                 store.move_tasks(&[change], now).await?;
                 Ok(StoreOutcome::Done)
             }
-            SharedRequest::Beat => Ok(StoreOutcome::Alive(store.beat(now).await?)),
+            SharedRequest::Beat(busy, reads) => {
+                let is_registered = store.beat(&busy).await?;
+                let workers = if reads {
+                    Some(store.workers().await?)
+                } else {
+                    None
+                };
+                Ok(StoreOutcome::Alive(is_registered, workers))
+            }
         }
     }
 }
@@ -625,7 +622,7 @@ pub(super) enum SharedRequest {
     News(bool),
     Claim(BTreeSet<u16>),
     Move(StoreChange),
-    Beat,
+    Beat(WorkerBusy, bool),
 }
 
 impl SharedRequest {
@@ -637,8 +634,8 @@ impl SharedRequest {
             StoreJob::Save(pending) => Self::Change(pending.writes()),
             StoreJob::News(all) => Self::News(*all),
             StoreJob::Claim(slots) => Self::Claim(slots.clone()),
-            StoreJob::Move(change) => Self::Move(change.clone()),
-            StoreJob::Beat => Self::Beat,
+            StoreJob::Move(change, _) => Self::Move(change.clone()),
+            StoreJob::Beat(busy, reads) => Self::Beat(busy.clone(), *reads),
             StoreJob::Change(..) | StoreJob::Resolve | StoreJob::Check | StoreJob::Trim => {
                 return None;
             }

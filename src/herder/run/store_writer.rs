@@ -15,12 +15,12 @@ use tracing::{error, info, warn};
 
 use super::super::answer::send;
 use super::super::clock::wall_ms;
-use super::super::core;
+use super::super::core::{self, MoveReason};
 use super::super::{HerderCommand, HerderRefusal, HerderVerb};
 use super::HerderLoop;
 use super::pending::PendingWrites;
 use super::shared::SharedRequest;
-use crate::store::{StoreChange, StoreFailure, StoreNews, StoreTrouble};
+use crate::store::{StoreChange, StoreFailure, StoreNews, StoreTrouble, StoredWorker, WorkerBusy};
 
 /// Maximum number of commands waiting for the store; further ones are refused.
 const WAITING_MAX: usize = 256;
@@ -57,9 +57,9 @@ pub(super) enum StoreJob {
     /// Claims slots.
     Claim(BTreeSet<u16>),
     /// Moves a task to another slot.
-    Move(StoreChange),
-    /// Shows that this worker is alive.
-    Beat,
+    Move(StoreChange, MoveReason),
+    /// Shows that this worker is alive and how busy it is; reads the others if true.
+    Beat(WorkerBusy, bool),
 }
 
 /// What a job has found.
@@ -71,8 +71,9 @@ pub(super) enum StoreOutcome {
     News(StoreNews),
     /// Whether everything was stored; statuses of what other workers own are not.
     Reported(bool),
-    /// Whether this worker is still the one that is registered under its id.
-    Alive(bool),
+    /// Whether this worker is still the one that is registered under its id, and all workers if they
+    /// were read, too.
+    Alive(bool, Option<Vec<StoredWorker>>),
 }
 
 /// The result of a job.
@@ -294,7 +295,7 @@ impl HerderLoop {
             }
             StoreJob::Check => jobs.spawn(async move { store.check().await.map(done) }),
             StoreJob::Trim => jobs.spawn(async move {
-                store.forget_workers(wall_ms()).await?;
+                store.forget_workers().await?;
                 store.trim(wall_ms()).await.map(|_| StoreOutcome::Done)
             }),
             _ => jobs.spawn(async move { store.apply(&writes, wall_ms()).await.map(done) }),

@@ -22,7 +22,7 @@ use super::failure::{StoreFailure, StoreTrouble};
 use super::files::{self, with_suffix};
 use super::last_change::LastChange;
 use super::location::{StoreKind, StoreLocation};
-use super::statement::{CellType, LAST_CHANGE, SqlCell, SqlQuery, SqlStatement, numbered};
+use super::statement::{CellType, LAST_CHANGE, NOW_MS, SqlCell, SqlQuery, SqlStatement, numbered};
 
 /// Who may use the store besides this worker.
 #[derive(Clone, Copy)]
@@ -236,10 +236,18 @@ impl StoreSession {
     }
 
     fn sql(&self, sql: &'static str) -> SqlStr {
-        match self.wire {
-            StoreConnection::Postgres(_) => AssertSqlSafe(numbered(sql)).into_sql_str(),
-            _ => sql.into_sql_str(),
-        }
+        let now = match self.wire {
+            StoreConnection::Postgres(_) => {
+                let now = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
+                return AssertSqlSafe(numbered(sql).replace(NOW_MS, now)).into_sql_str();
+            }
+            _ if !sql.contains(NOW_MS) => return sql.into_sql_str(),
+            StoreConnection::MySql(_) => "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
+            StoreConnection::Sqlite(..) => {
+                "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+            }
+        };
+        AssertSqlSafe(sql.replace(NOW_MS, now)).into_sql_str()
     }
 
     /// Closes the connection in order: afterwards nothing of it is in progress, and the lock is
