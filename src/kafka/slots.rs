@@ -24,6 +24,8 @@ use crate::metrics::TaskMetrics;
 const POLL: Duration = Duration::from_millis(100);
 /// How often the thread keeps its membership up while it waits for an answer.
 const ANSWER_POLL: Duration = Duration::from_millis(20);
+/// How often a worker without slots looks whether their topic is still there.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Waits after an error of the group.
 const BACKOFF: Backoff = Backoff {
     first: Duration::from_secs(1),
@@ -181,9 +183,14 @@ impl Membership {
         )?;
         // The topic is empty and stays so; nothing has to be fetched.
         consumer.pause(true)?;
+        let mut looked = Instant::now();
         while !self.is_leaving() && !self.is_away() {
             if let Some(error) = consumer.fatal() {
                 return Err(self.replaced(error));
+            }
+            if self.own.is_empty() && looked.elapsed() >= LOOK_EVERY {
+                looked = Instant::now();
+                self.restore_topic()?;
             }
             let rebalance = match consumer.poll(POLL)? {
                 Some(ConsumerEvent::Rebalance(rebalance)) => rebalance,
@@ -226,6 +233,23 @@ impl Membership {
                 wanted.topic, wanted.partitions
             ))),
             _ => Ok(()),
+        }
+    }
+
+    /// Creates the topic again if it was deleted: without it, no worker has slots. Errors: `Config`,
+    /// `Denied`.
+    fn restore_topic(&self) -> Result<()> {
+        let topic = &self.options.topic.topic;
+        let admin = KafkaAdmin::open(&self.options.admin, None, self.options.runtime.clone())?;
+        match admin.partitions(topic) {
+            Ok(None) => {
+                tracing::warn!(
+                    "the topic {topic}, whose partitions are the slots of all workers, was deleted; it is \
+                     created again"
+                );
+                self.ensure_topic()
+            }
+            Ok(Some(_)) | Err(_) => Ok(()),
         }
     }
 

@@ -25,6 +25,7 @@
 mod access;
 mod bars;
 mod bounds;
+mod brokers_killed;
 mod change_data_capture;
 mod change_data_capture_postgres;
 mod chaos;
@@ -112,8 +113,11 @@ mod worker;
 mod workers;
 mod workers_balance;
 mod workers_cut;
+mod workers_mistakes;
 mod workers_scale;
 mod workers_store;
+mod workers_upgrade;
+mod workers_zombies;
 
 use std::sync::OnceLock;
 use std::time::Duration;

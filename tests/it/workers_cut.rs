@@ -130,10 +130,7 @@ async fn of_two_workers_with_one_instance_id_the_older_ends_and_says_why() {
     })
     .await;
     let newer = same(&mut group);
-    for_condition("the older worker to end", LONG, async || {
-        !older.is_running()
-    })
-    .await;
+    assert_eq!(older.ended(LONG), Some(69), "{}", older.log());
     let log = older.log();
     assert!(log.contains("group.instance.id=one"), "{log}");
     tasks_on(&newer, &name, "the newer worker", |owners| {
@@ -192,6 +189,29 @@ async fn three_workers_that_start_at_once_on_an_empty_store_all_run() {
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_go_on_after_the_topic_of_the_slots_was_deleted_and_no_row_is_lost_or_doubled() {
+    let mut group = Group::on_postgres("no_slots").await;
+    let (a, b) = (group.worker(), group.worker());
+    let (mut moving, mut connection) = Moving::start("no_slots", &a).await;
+    on_different_workers(&a, &moving.pipeline).await;
+    let topic = format!("rowferry-slots-{}", group.name);
+    let topics = lab().kafka().topics();
+    topics.delete(&topic).await;
+    moving.more(&mut connection).await;
+    // The workers create it again, and share its slots.
+    for_condition("the slots to be there again", LONG, async || {
+        topics.exists(&topic)
+            && a.rest().get("/v1/workers").await.body["workers"]
+                .as_array()
+                .is_some_and(|all| all.iter().all(|one| one["slots"] == 32))
+    })
+    .await;
+    moving.more(&mut connection).await;
+    moving.arrived(&mut connection).await;
+    on_different_workers(&b, &moving.pipeline).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

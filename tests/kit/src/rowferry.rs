@@ -24,6 +24,8 @@ pub struct Settings {
     pub port: u16,
     /// Fail points from the start on, with their actions.
     pub fail_points: Vec<(String, String)>,
+    /// Another program than the one under test, such as that of an older version.
+    pub program: Option<PathBuf>,
 }
 
 impl Settings {
@@ -56,7 +58,14 @@ impl Settings {
             env: Vec::new(),
             port: 0,
             fail_points: Vec::new(),
+            program: None,
         }
+    }
+
+    /// Another program than the one under test.
+    pub fn of_program(mut self, program: Option<PathBuf>) -> Self {
+        self.program = program;
+        self
     }
 
     /// One more worker key.
@@ -96,6 +105,29 @@ pub struct Rowferry {
 impl Rowferry {
     /// Starts a worker in a folder of its own and waits until its REST API answers.
     pub fn start(scratch: &Scratch, settings: Settings) -> Self {
+        let (program, port, fail_points) = Self::prepare(scratch, settings);
+        let process = Mutex::new(start_program(&program, port));
+        Self {
+            program,
+            process,
+            rest: Rest::new(&format!("http://127.0.0.1:{port}")),
+            fail_points,
+        }
+    }
+
+    /// Runs a worker that ends on its own; its exit code and all it has logged. Panics when it takes longer than
+    /// `within`.
+    pub fn run(scratch: &Scratch, settings: Settings, within: Duration) -> (Option<i32>, String) {
+        let (program, ..) = Self::prepare(scratch, settings);
+        let code = program.start().wait_for_end(within);
+        let log = std::fs::read(&program.log).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log).into_owned();
+        let code = code.unwrap_or_else(|| panic!("{} still runs:\n{log}", program.name));
+        (code, log)
+    }
+
+    /// How it is started, on which port, and its fail points.
+    fn prepare(scratch: &Scratch, settings: Settings) -> (Program, u16, FailPoints) {
         let port = if settings.port == 0 {
             free_port()
         } else {
@@ -121,7 +153,8 @@ impl Rowferry {
             points.display().to_string(),
         ));
         let fail_points = FailPoints::new(points, settings.fail_points);
-        let mut args = vec![binary().display().to_string()];
+        let program = settings.program.unwrap_or_else(binary);
+        let mut args = vec![program.display().to_string()];
         args.extend(settings.args);
         let log = scratch.log(&settings.name);
         let program = Program {
@@ -132,13 +165,13 @@ impl Rowferry {
             user: None,
             log,
         };
-        let process = Mutex::new(start_program(&program, port));
-        Self {
-            program,
-            process,
-            rest: Rest::new(&format!("http://127.0.0.1:{port}")),
-            fail_points,
-        }
+        (program, port, fail_points)
+    }
+
+    /// Its exit code once it has ended on its own. Kills it and panics when that takes longer than `within`.
+    pub fn ended(&self, within: Duration) -> Option<i32> {
+        let code = self.process().wait_for_end(within);
+        code.unwrap_or_else(|| panic!("{} still runs:\n{}", self.program.name, self.log()))
     }
 
     /// Its REST API.
