@@ -258,7 +258,7 @@ async fn a_failed_sink_is_repaired_as_the_page_says() {
         "{out}{errors}"
     );
     assert!(
-        page.does("logs", &[]).contains("far") == false,
+        !page.does("logs", &[]).contains("far"),
         "the log shows no values"
     );
     run(&mut sql, "ALTER TABLE t MODIFY name VARCHAR(50)").await;
