@@ -54,6 +54,8 @@ const USAGE: u8 = 64;
 const UNAVAILABLE: u8 = 69;
 /// A bug or a broken invariant (EX_SOFTWARE).
 const SOFTWARE: u8 = 70;
+/// Another worker has taken this one's place (EX_TEMPFAIL): a process manager may start it again.
+const REPLACED: u8 = 75;
 /// Credentials or privileges are refused (EX_NOPERM).
 const DENIED: u8 = 77;
 /// A wrong setting (EX_CONFIG).
@@ -66,8 +68,8 @@ const CONFIG: u8 = 78;
     about = "Kafka Connect-style runtime for JDBC connectors: from database tables to Kafka topics and \
          back",
     after_help = "Exit codes: 0 success, 1 refused by the worker or failed, 8 something differs (plan, diff) or the \
-         plan is stale (apply), 64 wrong usage, 69 something is unreachable or in use, 70 a bug, 74 standard output cannot be written, 77 access denied, \
-         78 a wrong setting.",
+         plan is stale (apply), 64 wrong usage, 69 something is unreachable or in use, 70 a bug, 74 standard output cannot be written, 75 another worker has \
+         replaced this one, 77 access denied, 78 a wrong setting.",
     arg_required_else_help = true
 )]
 struct Cli {
@@ -365,7 +367,8 @@ fn code_of(error: &Error) -> u8 {
         ErrorKind::Config => CONFIG,
         ErrorKind::Record => REFUSED,
         ErrorKind::Denied => DENIED,
-        ErrorKind::Retry | ErrorKind::Fenced => UNAVAILABLE,
+        ErrorKind::Retry => UNAVAILABLE,
+        ErrorKind::Fenced => REPLACED,
         ErrorKind::Fatal => SOFTWARE,
     }
 }

@@ -130,7 +130,7 @@ async fn of_two_workers_with_one_instance_id_the_older_ends_and_says_why() {
     })
     .await;
     let newer = same(&mut group);
-    assert_eq!(older.ended(LONG), Some(69), "{}", older.log());
+    assert_eq!(older.ended(LONG), Some(75), "{}", older.log());
     let log = older.log();
     assert!(log.contains("group.instance.id=one"), "{log}");
     tasks_on(&newer, &name, "the newer worker", |owners| {
