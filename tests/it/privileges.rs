@@ -86,7 +86,7 @@ async fn what_an_account_of_mariadb_lacks_is_named_with_its_grant() {
     let name = unique("lacking");
     let mut root = lab().mariadb().create_database(&name).await;
     let sql = format!(
-        "CREATE TABLE t (id INT PRIMARY KEY, at TIMESTAMP(6)); CREATE USER '{name}'@'%' IDENTIFIED BY '{PASSWORD}'; \
+        "CREATE TABLE t (id INT PRIMARY KEY, at TIMESTAMP(6) NOT NULL); CREATE USER '{name}'@'%' IDENTIFIED BY '{PASSWORD}'; \
          GRANT INSERT ON `{name}`.t TO '{name}'@'%'"
     );
     run(&mut root, &sql).await;
@@ -150,7 +150,7 @@ async fn what_an_account_of_postgresql_lacks_is_named_with_its_grant() {
     let name = unique("lacking");
     let mut root = lab().postgres().create_database(&name).await;
     let sql = format!(
-        "CREATE TABLE t (id INT PRIMARY KEY, at TIMESTAMP); CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'; \
+        "CREATE TABLE t (id INT PRIMARY KEY, at TIMESTAMP NOT NULL); CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'; \
          REVOKE CREATE ON SCHEMA public FROM public"
     );
     root.execute(sqlx::raw_sql(AssertSqlSafe(sql)))
