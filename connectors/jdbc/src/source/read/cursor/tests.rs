@@ -1,3 +1,5 @@
+//! Tests of reading one table: when its definition is looked up.
+
 use std::sync::Arc;
 
 use connector_api::{Config, Value};
