@@ -188,7 +188,7 @@ async fn a_column_that_may_be_null_is_warned_of_unless_that_is_not_checked() {
 
 /// Kafka Connect reports those alone (recorded conversation 47, steps 15 and 16).
 #[tokio::test]
-async fn a_query_that_is_refused_by_itself_is_not_asked_for_its_columns() {
+async fn the_columns_of_a_query_that_the_database_refuses_are_not_asked_for() {
     for server in DATABASES {
         let keys = [("mode", "incrementing"), ("incrementing.column.name", "id")];
         let mut fixture = Fixture::new(server, &keys).await;

@@ -24,7 +24,7 @@ use crate::source::task::reread as request;
 /// at the moment it is read.
 const TRIES: u32 = 3;
 
-/// The same for an error that may pass by itself.
+/// The same for an error that may be temporary.
 const PATIENT_TRIES: u32 = 20;
 
 /// The pause before another try.

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_told_apart_by_their_keys_up_to_a_limit() {
+    fn rows_are_distinguished_by_their_keys_up_to_a_limit() {
         let mut touched = TouchedKeys::default();
         touched.insert(&row("a"), &[1]);
         assert!(touched.has(&row("a"), &[1]) && !touched.has(&row("b"), &[1]));

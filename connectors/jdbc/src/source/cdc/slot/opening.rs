@@ -77,7 +77,7 @@ pub(super) async fn open_again(
     Ok(gone.is_empty().then_some(snapshot))
 }
 
-/// Begins to read tables as of a position that the server tells. Returns those that do not exist any
+/// Begins to read tables as of a position that the server reports. Returns those that do not exist any
 /// more, too.
 async fn take_snapshot(
     config: &SourceConfig,
